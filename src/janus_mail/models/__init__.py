@@ -1,0 +1,27 @@
+"""Every table, one file each. Importing this package makes them all known to `Base.metadata`."""
+
+from janus_mail.models.api_key import ApiKey
+from janus_mail.models.attempt import Attempt
+from janus_mail.models.captured_mail import CapturedMail
+from janus_mail.models.duty import Duty
+from janus_mail.models.event import Event
+from janus_mail.models.event_dirty import EventDirty
+from janus_mail.models.idempotency_key import IdempotencyKey
+from janus_mail.models.message import Message
+from janus_mail.models.provider import Provider
+from janus_mail.models.worker import Worker
+from janus_mail.models.workspace import Workspace
+
+__all__ = [
+    "ApiKey",
+    "Attempt",
+    "CapturedMail",
+    "Duty",
+    "Event",
+    "EventDirty",
+    "IdempotencyKey",
+    "Message",
+    "Provider",
+    "Worker",
+    "Workspace",
+]

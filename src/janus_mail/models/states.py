@@ -1,0 +1,74 @@
+"""The words that are stored: states of a message, statuses of an event, priorities, choices."""
+
+from enum import IntEnum, StrEnum
+
+
+class State(StrEnum):
+    """The state of a message."""
+
+    SCHEDULED = "scheduled"  # waits for its time, or for its next try
+    LEASED = "leased"  # a worker holds it; nothing has left
+    SENDING = "sending"  # a try is under way; it may have left
+    UNCERTAIN = "uncertain"  # it may have left and nobody knows
+    SENT = "sent"  # a provider has accepted it
+    FAILED = "failed"  # refused for good, or given up
+    CANCELED = "canceled"  # by its caller, before it began to leave
+    EXPIRED = "expired"  # its `expires_at` came first
+    SUPPRESSED = "suppressed"  # the address must not be mailed
+    PARKED = "parked"  # uncertain for good: a person decides
+
+
+FINAL = (State.SENT, State.FAILED, State.CANCELED, State.EXPIRED, State.SUPPRESSED, State.PARKED)
+# What may be canceled or changed: nothing of it has begun to leave.
+CHANGEABLE = (State.SCHEDULED, State.LEASED)
+
+
+class EventStatus(StrEnum):
+    """The status of an event, derived from its messages' states."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    PARTLY_SENT = "partly_sent"
+    PARKED = "parked"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+
+
+class Priority(IntEnum):
+    """Stored as a number so that an index sorts by it."""
+
+    HIGH = 0
+    NORMAL = 1
+    BULK = 2
+
+
+class OnUncertain(StrEnum):
+    """What to do with a mail that may have left: at least once, or at most once."""
+
+    RESEND = "resend"
+    PARK = "park"
+
+
+class SendAs(StrEnum):
+    """One mail a recipient, or one mail for all of them."""
+
+    INDIVIDUAL = "individual"
+    GROUP = "group"
+
+
+class WaitingFor(StrEnum):
+    """Why a scheduled message is not tried at its due time."""
+
+    RETRY = "retry"  # the next round
+    RATE = "rate"  # a provider's rate
+    CIRCUIT = "circuit"  # no provider takes mail now
+    QUOTA = "quota"  # a provider's daily quota
+    EVIDENCE = "evidence"  # uncertain: whether it arrived
+
+
+def one_of(column: str, words: type[StrEnum]) -> str:
+    """The check constraint that keeps a column to an enum's words."""
+    return f"{column} IN ({', '.join(repr(word.value) for word in words)})"

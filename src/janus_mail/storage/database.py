@@ -1,0 +1,93 @@
+"""The connections to PostgreSQL: an asyncpg pool for the hot named statements, SQLAlchemy sessions for the rest."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import asyncpg
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+# What says «the database is away or let go of us», as opposed to «the statement is wrong».
+CONNECTION_LOST: tuple[type[BaseException], ...] = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,
+    TimeoutError,
+)
+
+
+class Database:
+    """Opened once per process and closed with it. `pool` runs named SQL, `session()` one ORM transaction."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", dsn: str, pool_size: int) -> None:
+        self.pool = pool
+        self._engine = engine(dsn, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    @classmethod
+    async def open(cls, dsn: str, *, pool_size: int = 10) -> Self:
+        """Connect. Raises `OSError` or asyncpg's errors when PostgreSQL cannot be reached."""
+        pool = await asyncpg.create_pool(
+            dsn, min_size=1, max_size=pool_size, init=_set_up, command_timeout=60, timeout=10,
+            server_settings={"application_name": "janus", "timezone": "UTC"},
+        )  # fmt: skip
+        return cls(pool, dsn, pool_size)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self._sessions() as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction on a connection of the pool, for named SQL."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def schema_connection(self) -> AsyncIterator[AsyncConnection]:
+        """A plain SQLAlchemy connection, for Alembic's checks."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+        await self.pool.close()
+
+
+async def _set_up(connection: Connection) -> None:
+    """JSON columns travel as Python objects."""
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"
+        )
+
+
+def _encode_json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value)
+
+
+def engine(dsn: str, **options: Any) -> AsyncEngine:
+    """SQLAlchemy's engine. `sslmode` and a socket folder as host are asyncpg's words, so asyncpg gets the whole DSN."""
+    return create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(dsn), **options)
+
+
+async def connect(dsn: str) -> Connection:
+    """One connection of its own."""
+    return await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": "janus", "timezone": "UTC"})
