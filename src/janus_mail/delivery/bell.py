@@ -1,0 +1,66 @@
+"""Wake-ups: tells the workers, through arq, that something is due at a second. Carries no message; may be lost."""
+
+import asyncio
+import logging
+import math
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from arq import ArqRedis
+from arq.constants import default_queue_name
+from redis.asyncio import Redis
+
+from janus_mail.storage.redis import REDIS_AWAY
+
+WAKE = "wake"  # the name of the one job
+_COALESCE_S = 0.02
+
+_log = logging.getLogger(__name__)
+
+
+class Bell:
+    """Rung after a commit. Never raises and never makes the ringer wait for a Redis that is away."""
+
+    def __init__(self, redis: Redis | None, *, horizon_s: float) -> None:
+        # arq's client shares the connections of the one that is there.
+        self._arq = ArqRedis(redis.connection_pool, default_queue_name=default_queue_name) if redis else None
+        self._horizon_s = horizon_s
+        self._seconds: set[int] = set()  # epoch seconds to ring for; 0 stands for «at once»
+        self._task: asyncio.Task[None] | None = None
+
+    def ring(self, due: Iterable[datetime]) -> None:
+        """Ask for a wake-up at each instant that lies within the horizon; the patrol promotes later ones."""
+        if self._arq is None:
+            return
+        now = datetime.now(UTC).timestamp()
+        for instant in due:
+            at = instant.timestamp()
+            if at <= now:
+                self._seconds.add(0)
+            elif at <= now + self._horizon_s:
+                self._seconds.add(math.floor(at))
+        if self._seconds and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        await asyncio.sleep(_COALESCE_S)
+        seconds, self._seconds, self._task = self._seconds, set(), None
+        try:
+            for second in seconds:
+                await self._enqueue(second)
+        except REDIS_AWAY as error:
+            _log.debug("wake-up not rung (%s); the patrol finds what is due", type(error).__name__)
+
+    async def _enqueue(self, second: int) -> None:
+        assert self._arq is not None  # noqa: S101
+        if second:
+            until = datetime.fromtimestamp(second, UTC)
+            await self._arq.enqueue_job(WAKE, _job_id=f"wake:{second}", _defer_until=until)
+        else:
+            await self._arq.enqueue_job(WAKE, _job_id=f"wake:{secrets.token_hex(8)}")
+
+    async def close(self) -> None:
+        """Let a ring that is under way out."""
+        if self._task is not None:
+            await self._task

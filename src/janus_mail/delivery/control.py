@@ -1,0 +1,103 @@
+"""What callers and people may ask of messages that were accepted: cancel, change, send now, retry, settle.
+
+Each works in its caller's transaction, locks in id order, raises fences so that no worker sends the old form, and marks
+the event for the roll-up.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Literal
+
+from janus_mail.delivery.queries import requests
+from janus_mail.models.states import State
+from janus_mail.storage.database import Connection
+
+
+class Unset(Enum):
+    """Says «leave it as it is» where null means «none»."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+class TooLate(Exception):
+    """Some of the event's messages are leaving, may have left or have: `count` of them."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} already begun")
+        self.count = count
+
+
+@dataclass(frozen=True, slots=True)
+class Canceled:
+    """How many will not leave, and how many could not be called back."""
+
+    canceled: int
+    too_late: int
+
+
+async def cancel(connection: Connection, workspace_id: uuid.UUID, event_id: uuid.UUID) -> Canceled:
+    """Cancels what has not begun to leave."""
+    canceled: int = await connection.fetchval(requests.CANCEL, workspace_id, event_id)
+    too_late: int = await connection.fetchval(requests.TOO_LATE, workspace_id, event_id)
+    return Canceled(canceled, too_late)
+
+
+async def change(
+    connection: Connection,
+    workspace_id: uuid.UUID,
+    event_id: uuid.UUID,
+    *,
+    due_at: datetime | None = None,
+    priority: int | None = None,
+    expires_at: datetime | Unset | None = UNSET,
+) -> None:
+    """Takes every message back from the workers that hold it, so that its event may change. Raises `TooLate`."""
+    states = {
+        row["state"]: row["many"] for row in await connection.fetch(requests.LOCK_MESSAGES, workspace_id, event_id)
+    }
+    begun = sum(states.get(state, 0) for state in (State.SENDING, State.UNCERTAIN, State.SENT, State.PARKED))
+    if begun:
+        raise TooLate(begun)
+    sets_expiry = not isinstance(expires_at, Unset)
+    await connection.fetchval(
+        requests.CHANGE, workspace_id, event_id, due_at, priority, sets_expiry, expires_at if sets_expiry else None
+    )
+
+
+async def send_now(connection: Connection, workspace_id: uuid.UUID, event_id: uuid.UUID) -> int:
+    """Makes what waits due at once; how many that were."""
+    many: int = await connection.fetchval(requests.SEND_NOW, workspace_id, event_id)
+    return many
+
+
+async def retry(
+    connection: Connection, workspace_id: uuid.UUID, event_id: uuid.UUID, *, give_up_s: float = 86_400
+) -> int:
+    """Takes up what failed or is parked once more; how many that were."""
+    many: int = await connection.fetchval(requests.RETRY, workspace_id, event_id, give_up_s)
+    return many
+
+
+async def resolve(
+    connection: Connection,
+    workspace_id: uuid.UUID,
+    message_id: uuid.UUID,
+    outcome: Literal["sent", "resend", "failed"],
+    *,
+    give_up_s: float = 86_400,
+) -> uuid.UUID | None:
+    """A person's word on a parked message. Answers its event, or null when the message is not parked."""
+    state = State.SCHEDULED if outcome == "resend" else State(outcome)
+    event_id: uuid.UUID | None = await connection.fetchval(requests.SETTLE, workspace_id, message_id, state, give_up_s)
+    return event_id
+
+
+async def try_waiting_now(connection: Connection, workspace_id: uuid.UUID) -> int:
+    """A provider takes mail again: what waited for one is due at once; how many that were."""
+    many: int = await connection.fetchval(requests.TRY_WAITING_NOW, workspace_id)
+    return many

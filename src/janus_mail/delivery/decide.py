@@ -1,0 +1,80 @@
+"""What follows from the outcome of a try. Pure: no I/O, no clock of its own."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from janus_mail.delivery.hold import Try
+from janus_mail.models.states import State, WaitingFor
+from janus_mail.providers.outcomes import DeliveryError, Outcome, RecipientDeferred
+
+MOST_DEFERRALS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`leased` means: the next provider, now. `wait_s` counts from the moment it is recorded."""
+
+    next_state: State
+    wait_s: float = 0.0
+    waiting_for: WaitingFor | None = None
+    next_round: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long to wait between rounds: exponential with full jitter."""
+
+    base_s: float
+    cap_s: float
+
+    def wait_s(self, round_: int) -> float:
+        return random.uniform(0, min(self.cap_s, self.base_s * 2 ** min(round_ - 1, 30)))  # noqa: S311
+
+
+def after_error(
+    error: DeliveryError,
+    history: Sequence[Try],
+    *,
+    others: bool,
+    round_: int,
+    now: datetime,
+    give_up_at: datetime,
+    pace: Pace,
+) -> Verdict:
+    """`history` ends with the try that `error` ended; `others` says whether another provider is left in this round."""
+    match error.outcome:
+        case Outcome.RECIPIENT_REJECTED | Outcome.MESSAGE_REJECTED:
+            return Verdict(State.FAILED)
+        case Outcome.UNCERTAIN:
+            return Verdict(State.UNCERTAIN)
+        case Outcome.POLICY_REJECTED if not others and _all_against(history, round_):
+            return Verdict(State.FAILED)
+        case Outcome.RECIPIENT_DEFERRED if _deferred_for_good(error, history, others=others):
+            return Verdict(State.FAILED)
+    if others:
+        return Verdict(State.LEASED)
+    return next_round(pace.wait_s(round_), error.retry_after_s, now=now, give_up_at=give_up_at)
+
+
+def next_round(wait_s: float, at_least_s: float | None, *, now: datetime, give_up_at: datetime) -> Verdict:
+    """Wait for the next round, but not past the time at which the message is given up."""
+    left_s = (give_up_at - now).total_seconds()
+    if left_s <= 0:
+        return Verdict(State.FAILED)
+    return Verdict(State.SCHEDULED, min(max(wait_s, at_least_s or 0.0), left_s), WaitingFor.RETRY, next_round=True)
+
+
+def _all_against(history: Sequence[Try], round_: int) -> bool:
+    """Whether nothing but policy refusals was heard in this round: then time will not change it."""
+    return all(t.outcome == Outcome.POLICY_REJECTED for t in history if t.round == round_)
+
+
+def _deferred_for_good(error: DeliveryError, history: Sequence[Try], *, others: bool) -> bool:
+    last = history[-1]
+    deferred = [t for t in history if t.outcome == Outcome.RECIPIENT_DEFERRED and not t.stale]
+    same = [t for t in deferred if t.provider_id == last.provider_id]
+    if isinstance(error, RecipientDeferred) and error.final_on_repeat and any(t.code == error.code for t in same[:-1]):
+        return True
+    return not others and len(same) >= MOST_DEFERRALS

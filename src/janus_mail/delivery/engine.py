@@ -1,0 +1,171 @@
+"""The worker's one long-lived loop: claims while something is due, else sleeps until the next due instant."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from janus_mail.delivery.bell import Bell
+from janus_mail.delivery.claim import Claimer
+from janus_mail.delivery.hold import Hold, boot_clock_s
+from janus_mail.delivery.letters import EventContent, Letters
+from janus_mail.delivery.queries import lease
+from janus_mail.delivery.record import LetGo, Recorder
+from janus_mail.delivery.send import Sender
+from janus_mail.models.states import State
+from janus_mail.settings import Settings
+from janus_mail.storage.database import CONNECTION_LOST, Database
+
+_TOO_FEW_TO_CLAIM = 20
+_RING_OTHERS_EVERY_S = 1.0
+_AWAY_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """One per worker process. `wake()` makes it look at once; `run()` lasts until `stop()`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        claimer: Claimer,
+        letters: Letters,
+        sender: Sender,
+        recorder: Recorder,
+        bell: Bell,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._claimer = claimer
+        self._letters = letters
+        self._sender = sender
+        self._recorder = recorder
+        self._bell = bell
+        # A message holds a permit from before begin until its finish has committed, so a killed process leaves at
+        # most that many uncertain.
+        self._permits = asyncio.Semaphore(settings.worker_concurrency)
+        self._holds: dict[asyncio.Task[None], Hold] = {}
+        self._awake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._stopping = False
+        self._rang_others_s = float("-inf")
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Never raises because of the database: it waits and goes on."""
+        renewing = asyncio.create_task(self._renew_leases())
+        away = False
+        try:
+            while not self._stopping:
+                try:
+                    await self._turn()
+                    if away:
+                        _log.info("the database is back")
+                    away = False
+                except CONNECTION_LOST as error:
+                    if not away:
+                        _log.warning("the database is away (%s: %s); waiting", type(error).__name__, error)
+                    away = True
+                    await self._sleep(_AWAY_S)
+        finally:
+            await self._let_finish()
+            renewing.cancel()
+
+    async def stop(self) -> None:
+        """Claim no more; `run()` ends when what is sending is done or the grace is over."""
+        self._stopping = True
+        self._awake.set()
+        self._room.set()
+
+    async def _turn(self) -> None:
+        """Claim once and start what was claimed; with nothing due, sleep."""
+        self._awake.clear()
+        most = await self._wait_for_room()
+        if self._stopping:
+            return
+        holds = await self._claimer.claim(most)
+        if holds:
+            contents = await self._letters.of(holds)
+            for hold in holds:
+                self._start(hold, contents[hold.event_id])
+            if len(holds) == most:
+                self._ring_others()
+            return
+        seconds = await self._claimer.seconds_to_next()
+        tick = self._settings.patrol_seconds
+        await self._sleep(tick if seconds is None else min(max(seconds, 0.001), tick))
+
+    async def _wait_for_room(self) -> int:
+        """How many more to claim: so many in work, and one batch waiting for its turn."""
+        most = self._settings.worker_concurrency + self._settings.claim_batch
+        enough = min(_TOO_FEW_TO_CLAIM, self._settings.claim_batch)
+        while most - len(self._holds) < enough and not self._stopping:
+            self._room.clear()
+            await self._room.wait()
+        return min(self._settings.claim_batch, most - len(self._holds))
+
+    def _start(self, hold: Hold, event: EventContent) -> None:
+        task = asyncio.create_task(self._deliver(hold, event))
+        self._holds[task] = hold
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        hold = self._holds.pop(task)
+        self._room.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its lease will end, and the patrol decides by how far it got.
+            _log.error("message %s was dropped: %s", hold.id, type(error).__name__, exc_info=error)
+
+    async def _deliver(self, hold: Hold, event: EventContent) -> None:
+        async with self._permits:
+            if self._stopping:
+                await self._recorder.let_go(LetGo(hold, State.SCHEDULED))
+            else:
+                await self._sender.deliver(hold, event)
+
+    def _ring_others(self) -> None:
+        """A full batch means a backlog: other workers should know."""
+        if boot_clock_s() - self._rang_others_s > _RING_OTHERS_EVERY_S:
+            self._rang_others_s = boot_clock_s()
+            self._bell.ring([datetime.fromtimestamp(0, UTC)])
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._awake.wait(), seconds)
+        except TimeoutError:
+            pass  # it is time
+
+    async def _renew_leases(self) -> None:
+        lease_s = self._settings.lease_seconds
+        while True:
+            await asyncio.sleep(lease_s / 3)
+            holds = {hold.id: hold for hold in self._holds.values()}
+            if not holds:
+                continue
+            asked_at_s = boot_clock_s()
+            try:
+                rows = await self._database.pool.fetch(
+                    lease.RENEW, self._recorder.worker_id, lease_s,
+                    list(holds), [hold.fence for hold in holds.values()],
+                )  # fmt: skip
+            except CONNECTION_LOST:
+                continue  # the deadlines go on by themselves
+            kept = {row["id"] for row in rows}
+            for hold in holds.values():
+                if hold.id in kept:
+                    hold.renewed(asked_at_s, lease_s)
+
+    async def _let_finish(self) -> None:
+        """What is sending may finish within the grace; what was not begun is given back."""
+        if self._holds:
+            _, late = await asyncio.wait(self._holds, timeout=self._settings.shutdown_seconds)
+            given_back = [self._holds[task] for task in late]
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            # Not begun: scheduled again at once. Begun: this matches nothing, and the patrol sees to it.
+            await asyncio.gather(*(self._recorder.let_go(LetGo(hold, State.SCHEDULED)) for hold in given_back))
+        await self._recorder.drain()

@@ -1,0 +1,115 @@
+"""What events say, kept while their messages leave: read once per event, composed once per event and sender."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import asyncpg
+from cachetools import LRUCache
+
+from janus_mail.content.addresses import Mailbox
+from janus_mail.content.compose import Composed, Content, Letter, message_id
+from janus_mail.delivery.hold import Hold
+from janus_mail.delivery.queries import lease
+from janus_mail.delivery.route import Wish
+from janus_mail.storage.database import Database
+
+_CACHE_BYTES = 24 * 2**20
+
+
+class Group(NamedTuple):
+    """Everyone that one mail goes to (`send_as: group`)."""
+
+    to: tuple[Mailbox, ...]
+    cc: tuple[Mailbox, ...] = ()
+    bcc: tuple[Mailbox, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventContent:
+    """An event as its messages need it, in one version."""
+
+    id: uuid.UUID
+    content: Content
+    wish: Wish
+    from_name: str | None
+    group: Group | None
+    letters: dict[Mailbox, Letter] = field(default_factory=dict)  # by sender
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> "EventContent":
+        group = row["group_recipients"]
+        return cls(
+            id=row["id"],
+            content=Content(
+                subject=row["subject"], text=row["text"], html=row["html"], reply_to=_mailboxes(row["reply_to"]),
+                headers=tuple(row["headers"].items()),
+            ),
+            wish=Wish(provider=row["provider"], failover=row["failover"], from_email=row["from_email"]),
+            from_name=row["from_name"],
+            group=Group(*(_mailboxes(group.get(role, ())) for role in Group._fields)) if group else None,
+        )  # fmt: skip
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly: as given, and once more composed."""
+        return 2000 + 3 * (len(self.content.text or "") + len(self.content.html or ""))
+
+    def letter(self, sender: Mailbox) -> Letter:
+        if sender not in self.letters:
+            self.letters[sender] = Letter(self.content, sender, boundary_seed=self.id.hex)
+        return self.letters[sender]
+
+
+@dataclass(frozen=True, slots=True)
+class Enveloped:
+    """A composed mail with its envelope and the two headers that a resend must repeat."""
+
+    composed: Composed
+    sender: str
+    recipients: tuple[str, ...]
+    message_id_header: str
+    dated_at: datetime
+
+
+class Letters:
+    """One per worker process; bounded in bytes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cache: LRUCache[tuple[uuid.UUID, int], EventContent] = LRUCache(_CACHE_BYTES, lambda c: c.size)
+
+    async def of(self, holds: Iterable[Hold]) -> dict[uuid.UUID, EventContent]:
+        """The contents that these messages need, by event. An event that was changed meanwhile comes in its new
+        version, which does no harm: the change took the lease away, so that its begin fails."""
+        found: dict[uuid.UUID, EventContent] = {}
+        missing = set()
+        for hold in holds:
+            known = self._cache.get((hold.event_id, hold.event_version))
+            if known is None:
+                missing.add(hold.event_id)
+            else:
+                found[hold.event_id] = known
+        if missing:
+            for row in await self._database.pool.fetch(lease.CONTENT, list(missing)):
+                content = found[row["id"]] = EventContent.of(row)
+                if content.size <= _CACHE_BYTES // 4:
+                    self._cache[row["id"], row["version"]] = content
+        return found
+
+
+def envelope(hold: Hold, event: EventContent, sender: Mailbox) -> Enveloped:
+    """The bytes for one message through a provider with this sender."""
+    header = hold.message_id_header or message_id(hold.id.hex, sender.domain)
+    dated_at = hold.dated_at or hold.now().replace(microsecond=0)
+    to, cc, bcc = event.group or Group(to=(Mailbox(hold.recipient, hold.recipient_name),))
+    letter = event.letter(sender)
+    composed = letter.compose(to=to, cc=cc, variables=hold.variables, message_id=header, date=dated_at)
+    recipients = tuple(dict.fromkeys(mailbox.address for mailbox in (*to, *cc, *bcc)))
+    return Enveloped(composed, sender.address, recipients, header, dated_at)
+
+
+def _mailboxes(entries: Sequence[dict[str, Any]]) -> tuple[Mailbox, ...]:
+    return tuple(Mailbox(entry["email"], entry.get("name")) for entry in entries)

@@ -1,0 +1,89 @@
+"""The providers that a worker may use: read from the database once a second at most, their adapters kept open."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from janus_mail.delivery.hold import boot_clock_s
+from janus_mail.delivery.queries import lease
+from janus_mail.providers.contract import Adapter
+from janus_mail.providers.registry import adapter_for
+from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.storage.database import Database
+from janus_mail.storage.secrets import SecretBox
+
+_FRESH_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredProvider:
+    """One place in a workspace's route. `unusable` says why it has no adapter."""
+
+    id: uuid.UUID
+    kind: str
+    name: str
+    enabled: bool
+    sandbox: bool
+    from_email: str | None
+    from_name: str | None
+    sender_domains: tuple[str, ...] | None
+    adapter: Adapter | None
+    unusable: str | None = None
+
+
+class ProviderBook:
+    """One per worker process."""
+
+    def __init__(self, database: Database, secrets: SecretBox, smtp_timeouts: SmtpTimeouts) -> None:
+        self._database = database
+        self._secrets = secrets
+        self._smtp_timeouts = smtp_timeouts
+        self._routes: dict[uuid.UUID, tuple[float, list[ConfiguredProvider]]] = {}
+        self._known: dict[tuple[uuid.UUID, int], ConfiguredProvider] = {}
+
+    async def of(self, workspace_id: uuid.UUID) -> Sequence[ConfiguredProvider]:
+        """In route order, the disabled ones too (a route explains why it leaves one out)."""
+        read_at_s, providers = self._routes.get(workspace_id, (float("-inf"), []))
+        if boot_clock_s() - read_at_s < _FRESH_S:
+            return providers
+        # Stamped before the query: tasks that ask meanwhile use what was known rather than asking again.
+        self._routes[workspace_id] = (boot_clock_s() if providers else float("-inf"), providers)
+        rows = await self._database.pool.fetch(lease.PROVIDERS, workspace_id)
+        providers = [self._configured(row) for row in rows]
+        self._routes[workspace_id] = (boot_clock_s(), providers)
+        return providers
+
+    async def close(self) -> None:
+        for provider in self._known.values():
+            if provider.adapter is not None:
+                await provider.adapter.close()
+
+    def _configured(self, row: asyncpg.Record) -> ConfiguredProvider:
+        """The same object as long as its row has not changed. Of a changed one the old adapter finishes what it has."""
+        key = (row["id"], hash(tuple(row.values())))
+        if key not in self._known:
+            adapter, unusable = self._adapter(row)
+            self._known[key] = ConfiguredProvider(
+                id=row["id"], kind=row["kind"], name=row["name"], enabled=row["enabled"], sandbox=row["sandbox"],
+                from_email=row["from_email"], from_name=row["from_name"],
+                sender_domains=tuple(row["sender_domains"]) if row["sender_domains"] is not None else None,
+                adapter=adapter, unusable=unusable,
+            )  # fmt: skip
+        return self._known[key]
+
+    def _adapter(self, row: asyncpg.Record) -> tuple[Adapter | None, str | None]:
+        try:
+            adapter = adapter_for(
+                row["kind"], self._secrets.open(row["config"]), sandbox=row["sandbox"],
+                sandbox_mode=row["sandbox_mode"], sandbox_failure_rate=row["sandbox_failure_rate"],
+                smtp_timeouts=self._smtp_timeouts,
+            )  # fmt: skip
+        except Exception as error:  # one unreadable row must not stop the other providers
+            _log.error("provider %s cannot be used: %s", row["id"], type(error).__name__)
+            return None, f"its settings cannot be read ({type(error).__name__})"
+        return adapter, None

@@ -1,0 +1,126 @@
+"""Claiming and holding: who may send what, until when."""
+
+from janus_mail.delivery.queries.clock import CLOCK
+
+_LEASE = f"""
+    WITH {CLOCK}, {{picked}},
+    moved AS (
+        UPDATE messages m
+        SET state = CASE WHEN m.expires_at > clock.now OR m.expires_at IS NULL THEN 'leased'
+                         WHEN m.resends > 0 THEN 'parked'  -- it may have left: «expired» would be a lie
+                         ELSE 'expired' END,
+            fence = m.fence + 1, version = m.version + 1, waiting_for = NULL,
+            leased_by = $2, lease_expires_at = clock.now + $3 * interval '1 second'
+        FROM picked, clock WHERE m.id = picked.id
+        RETURNING m.*
+    ),
+    marked AS (
+        INSERT INTO event_dirty (workspace_id, event_id)
+        SELECT DISTINCT workspace_id, event_id FROM moved WHERE state <> 'leased'
+    )
+    SELECT m.id, m.workspace_id, m.event_id, m.recipient, m.recipient_name, m.variables, m.due_at, m.priority,
+           m.give_up_at, m.round, m.resends, m.attempt_count, m.fence, m.message_id_header, m.dated_at,
+           e.version AS event_version, clock.now AS claimed_at
+    FROM moved m JOIN events e ON e.id = m.event_id, clock
+    WHERE m.state = 'leased'
+    ORDER BY m.priority, m.next_try_at
+"""  # noqa: S608
+
+# The first n by time, whoever's they are. $1 n, $2 worker, $3 lease in seconds.
+CLAIM_BY_TIME = _LEASE.format(
+    picked="""picked AS MATERIALIZED (
+        SELECT id FROM messages
+        WHERE state = 'scheduled' AND next_try_at <= (SELECT now FROM clock)
+        ORDER BY next_try_at LIMIT $1
+        FOR UPDATE SKIP LOCKED
+    )"""
+)
+
+# So many of each lane. $1 int[] how many, $2 worker, $3 lease in seconds, $4 smallint[] priorities,
+# $5 uuid[] workspaces.
+CLAIM_BY_LANE = _LEASE.format(
+    picked="""lanes AS (SELECT * FROM unnest($1::int[], $4::smallint[], $5::uuid[]) AS l (k, priority, workspace_id)),
+    picked AS MATERIALIZED (
+        SELECT lane.id FROM lanes CROSS JOIN LATERAL (
+            SELECT m.id FROM messages m
+            WHERE m.state = 'scheduled' AND m.priority = lanes.priority AND m.workspace_id = lanes.workspace_id
+              AND m.next_try_at <= (SELECT now FROM clock)
+            ORDER BY m.next_try_at, m.id LIMIT lanes.k
+            FOR UPDATE SKIP LOCKED
+        ) lane
+    )"""
+)
+
+# The lanes (priority, workspace) with something due, by a loose index scan; `due` counts up to $1.
+LANES = f"""
+    WITH RECURSIVE {CLOCK},
+    lane AS (
+        (SELECT priority, workspace_id FROM messages WHERE state = 'scheduled' ORDER BY priority, workspace_id LIMIT 1)
+        UNION ALL
+        SELECT following.priority, following.workspace_id FROM lane CROSS JOIN LATERAL (
+            SELECT m.priority, m.workspace_id FROM messages m
+            WHERE m.state = 'scheduled' AND (m.priority, m.workspace_id) > (lane.priority, lane.workspace_id)
+            ORDER BY m.priority, m.workspace_id LIMIT 1
+        ) following
+    )
+    SELECT lane.priority, lane.workspace_id, counted.due FROM lane CROSS JOIN LATERAL (
+        SELECT count(*)::int AS due FROM (
+            SELECT FROM messages m
+            WHERE m.state = 'scheduled' AND m.priority = lane.priority AND m.workspace_id = lane.workspace_id
+              AND m.next_try_at <= (SELECT now FROM clock)
+            LIMIT $1
+        ) some
+    ) counted
+    WHERE counted.due > 0
+    ORDER BY lane.priority, lane.workspace_id
+"""  # noqa: S608
+
+# Seconds until the next is due; null when nothing is scheduled, zero or less when something is due now.
+NEXT_DUE = """
+    SELECT extract(epoch FROM min(next_try_at) - clock_timestamp())::float8 FROM messages WHERE state = 'scheduled'
+"""
+
+CONTENT = """
+    SELECT id, version, subject, text, html, from_email, from_name, reply_to, headers, send_as, group_recipients,
+           provider, failover, created_at
+    FROM events WHERE id = ANY($1::uuid[])
+"""
+
+HISTORY = """
+    SELECT t.message_id, t.provider_id, t.round, t.outcome, t.code,
+           coalesce(t.started_at < m.retried_at, false) AS stale
+    FROM attempts t JOIN messages m ON m.id = t.message_id
+    WHERE t.message_id = ANY($1::uuid[]) ORDER BY t.message_id, t.number
+"""
+
+PROVIDERS = """
+    SELECT p.id, p.kind, p.name, p.enabled, p.position, p.sandbox, p.sandbox_mode, p.sandbox_failure_rate,
+           coalesce(p.from_email, w.from_email) AS from_email,
+           CASE WHEN p.from_email IS NULL THEN w.from_name ELSE p.from_name END AS from_name,
+           p.sender_domains, p.config, p.version
+    FROM providers p JOIN workspaces w ON w.id = p.workspace_id
+    WHERE p.workspace_id = $1 AND p.deleted_at IS NULL
+    ORDER BY p.position, p.id
+"""
+
+# $1 worker, $2 lease in seconds, $3 uuid[] messages, $4 int8[] fences. Answers those that are still ours.
+RENEW = f"""
+    WITH {CLOCK},
+    held AS MATERIALIZED (
+        SELECT m.id FROM messages m JOIN unnest($3::uuid[], $4::int8[]) AS mine (id, fence) ON mine.id = m.id
+        WHERE m.fence = mine.fence AND m.leased_by = $1 AND m.state IN ('leased', 'sending')
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE messages m SET lease_expires_at = clock.now + $2 * interval '1 second'
+    FROM held, clock WHERE m.id = held.id
+    RETURNING m.id
+"""  # noqa: S608
+
+# A worker that is known to be dead holds nothing any more. $1 worker.
+END_LEASES = f"""
+    WITH {CLOCK},
+    held AS MATERIALIZED (
+        SELECT id FROM messages WHERE state IN ('leased', 'sending') AND leased_by = $1 ORDER BY id FOR UPDATE
+    )
+    UPDATE messages m SET lease_expires_at = clock.now FROM held, clock WHERE m.id = held.id
+"""  # noqa: S608

@@ -1,0 +1,115 @@
+"""What a caller or a person asks of messages that were accepted. $1 is the workspace, $2 the event."""
+
+LOCK_MESSAGES = """
+    SELECT state, count(*)::int AS many FROM (
+        SELECT state FROM messages WHERE workspace_id = $1 AND event_id = $2 ORDER BY id FOR UPDATE
+    ) held GROUP BY state
+"""
+
+CANCEL = """
+    WITH held AS MATERIALIZED (
+        SELECT id FROM messages
+        WHERE workspace_id = $1 AND event_id = $2 AND state IN ('scheduled', 'leased') ORDER BY id FOR UPDATE
+    ),
+    moved AS (
+        UPDATE messages m SET state = 'canceled', fence = m.fence + 1, version = m.version + 1, waiting_for = NULL,
+                              leased_by = NULL, lease_expires_at = NULL
+        FROM held WHERE m.id = held.id
+        RETURNING m.id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) VALUES ($1, $2))
+    SELECT count(*)::int FROM moved
+"""
+
+# What can no longer be called back: it is leaving, may have left, or has.
+TOO_LATE = """
+    SELECT count(*)::int FROM messages
+    WHERE workspace_id = $1 AND event_id = $2 AND state IN ('sending', 'uncertain', 'sent', 'parked')
+"""
+
+# $3 new due time or null, $4 new priority or null, $5 whether to set the expiry, $6 the expiry.
+CHANGE = """
+    WITH moved AS (
+        UPDATE messages
+        SET state = 'scheduled', fence = fence + 1, version = version + 1, leased_by = NULL, lease_expires_at = NULL,
+            due_at = coalesce($3, due_at), priority = coalesce($4, priority),
+            next_try_at = coalesce($3, next_try_at), waiting_for = CASE WHEN $3 IS NULL THEN waiting_for END,
+            give_up_at = coalesce(greatest($3, clock_timestamp()) + (give_up_at - due_at), give_up_at),
+            expires_at = CASE WHEN $5 THEN $6 ELSE expires_at END
+        WHERE workspace_id = $1 AND event_id = $2 AND state IN ('scheduled', 'leased')
+        RETURNING id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) VALUES ($1, $2))
+    SELECT count(*)::int FROM moved
+"""
+
+SEND_NOW = """
+    WITH held AS MATERIALIZED (
+        SELECT id FROM messages WHERE workspace_id = $1 AND event_id = $2 AND state = 'scheduled' ORDER BY id FOR UPDATE
+    ),
+    moved AS (
+        UPDATE messages m
+        SET due_at = least(due_at, clock_timestamp()), next_try_at = clock_timestamp(), waiting_for = NULL,
+            give_up_at = least(due_at, clock_timestamp()) + (give_up_at - due_at),
+            fence = m.fence + 1, version = m.version + 1
+        FROM held WHERE m.id = held.id
+        RETURNING m.id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) VALUES ($1, $2))
+    SELECT count(*)::int FROM moved
+"""
+
+# $3 seconds until it is given up again.
+RETRY = """
+    WITH held AS MATERIALIZED (
+        SELECT id FROM messages
+        WHERE workspace_id = $1 AND event_id = $2 AND state IN ('failed', 'parked') ORDER BY id FOR UPDATE
+    ),
+    moved AS (
+        UPDATE messages m
+        SET state = 'scheduled', next_try_at = clock_timestamp(), waiting_for = NULL, round = m.round + 1,
+            resends = CASE WHEN m.state = 'parked' THEN 1 ELSE 0 END,  -- a parked one may have left: the resend rules
+            retried_at = clock_timestamp(), give_up_at = clock_timestamp() + $3 * interval '1 second',
+            expires_at = NULL,
+            fence = m.fence + 1, version = m.version + 1
+        FROM held WHERE m.id = held.id
+        RETURNING m.id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) VALUES ($1, $2))
+    SELECT count(*)::int FROM moved
+"""
+
+# A person's word on a parked message. $2 message, $3 sent | scheduled | failed, $4 seconds until it is given up again.
+SETTLE = """
+    WITH moved AS (
+        UPDATE messages
+        SET state = $3, fence = fence + 1, version = version + 1, waiting_for = NULL,
+            sent_at = CASE WHEN $3 = 'sent' THEN coalesce(sent_at, clock_timestamp()) ELSE sent_at END,
+            last_error = CASE WHEN $3 = 'sent' THEN NULL ELSE last_error END,
+            round = round + CASE WHEN $3 = 'scheduled' THEN 1 ELSE 0 END,
+            retried_at = CASE WHEN $3 = 'scheduled' THEN clock_timestamp() ELSE retried_at END,
+            resends = CASE WHEN $3 = 'scheduled' THEN 1 ELSE resends END,
+            next_try_at = CASE WHEN $3 = 'scheduled' THEN clock_timestamp() ELSE next_try_at END,
+            expires_at = CASE WHEN $3 = 'scheduled' THEN NULL ELSE expires_at END,
+            give_up_at = CASE WHEN $3 = 'scheduled' THEN clock_timestamp() + $4 * interval '1 second'
+                              ELSE give_up_at END
+        WHERE workspace_id = $1 AND id = $2 AND state = 'parked'
+        RETURNING workspace_id, event_id
+    )
+    INSERT INTO event_dirty (workspace_id, event_id) SELECT workspace_id, event_id FROM moved RETURNING event_id
+"""
+
+# A provider takes mail again: what waited for one need not wait any longer. $1 workspace.
+TRY_WAITING_NOW = """
+    WITH held AS MATERIALIZED (
+        SELECT id FROM messages
+        WHERE workspace_id = $1 AND state = 'scheduled' AND waiting_for IN ('circuit', 'retry') ORDER BY id FOR UPDATE
+    ),
+    moved AS (
+        UPDATE messages m SET next_try_at = clock_timestamp(), waiting_for = NULL, version = m.version + 1
+        FROM held WHERE m.id = held.id
+        RETURNING m.workspace_id, m.event_id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
+    SELECT count(*)::int FROM moved
+"""

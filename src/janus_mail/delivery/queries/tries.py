@@ -1,0 +1,164 @@
+"""A try: begun before anything can leave, finished once, proven late if need be."""
+
+from janus_mail.delivery.queries.clock import CLOCK
+
+# $1 worker, $2 lease in seconds, then one array a column. Answers the attempts that are open and ours.
+BEGIN = f"""
+    WITH {CLOCK},
+    asked AS (
+        SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::int8[], $6::uuid[], $7::text[], $8::text[], $9::text[],
+                             $10::timestamptz[])
+            AS a (attempt_id, message_id, fence, provider_id, provider_kind, provider_name, message_id_header, dated_at)
+    ),
+    held AS MATERIALIZED (
+        SELECT m.id FROM messages m JOIN asked a ON a.message_id = m.id, clock
+        WHERE m.fence = a.fence AND m.leased_by = $1 AND m.state = 'leased' AND m.lease_expires_at > clock.now
+          AND (m.expires_at IS NULL OR m.expires_at > clock.now)
+        ORDER BY m.id FOR UPDATE OF m
+    ),
+    moved AS (
+        UPDATE messages m
+        SET state = 'sending', attempt_count = m.attempt_count + 1, provider_id = a.provider_id,
+            lease_expires_at = clock.now + $2 * interval '1 second',
+            message_id_header = coalesce(m.message_id_header, a.message_id_header),
+            dated_at = coalesce(m.dated_at, a.dated_at), version = m.version + 1
+        FROM held, asked a, clock WHERE m.id = held.id AND a.message_id = held.id
+        RETURNING m.id, m.workspace_id, m.event_id, m.attempt_count, m.round, m.fence
+    ),
+    opened AS (
+        INSERT INTO attempts (id, workspace_id, message_id, number, round, fence, worker_id, provider_id,
+                              provider_kind, provider_name, started_at)
+        SELECT a.attempt_id, m.workspace_id, m.id, m.attempt_count, m.round, m.fence, $1, a.provider_id,
+               a.provider_kind, a.provider_name, clock.now
+        FROM moved m JOIN asked a ON a.message_id = m.id, clock
+        RETURNING id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
+    SELECT id FROM opened
+    UNION ALL  -- begun by an earlier try of this statement whose commit we did not hear of
+    SELECT t.id FROM attempts t JOIN asked a ON a.attempt_id = t.id JOIN messages m ON m.id = t.message_id
+    WHERE m.state = 'sending' AND m.fence = a.fence AND t.finished_at IS NULL
+"""  # noqa: S608
+
+# $1 worker, $2 lease, $3 grace in seconds, then one array a column. Answers the attempts that are closed as given.
+FINISH = f"""
+    WITH {CLOCK},
+    given AS MATERIALIZED (
+        SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::int8[], $7::bool[], $8::uuid[], $9::text[], $10::text[],
+                             $11::text[], $12::text[], $13::text[], $14::int[], $15::int[], $16::text[], $17::float8[],
+                             $18::text[], $19::text[], $20::bool[])
+            AS g (attempt_id, message_id, fence, opened, provider_id, provider_kind, provider_name, outcome, code,
+                  response, dispatched_ms, latency_ms, next_state, wait_s, waiting_for, provider_message_id, next_round)
+    ),
+    held AS MATERIALIZED (
+        SELECT m.id, m.attempt_count, m.lease_expires_at FROM messages m JOIN given g ON g.message_id = m.id
+        WHERE m.fence = g.fence AND m.leased_by = $1 AND m.state = CASE WHEN g.opened THEN 'sending' ELSE 'leased' END
+        ORDER BY m.id FOR UPDATE OF m
+    ),
+    closed AS (
+        UPDATE attempts t
+        SET finished_at = clock.now, outcome = g.outcome, code = g.code, response = g.response,
+            dispatched_at = clock.now - (g.latency_ms - g.dispatched_ms) * interval '1 millisecond',
+            started_at = clock.now - g.latency_ms * interval '1 millisecond', latency_ms = g.latency_ms
+        FROM given g JOIN held ON held.id = g.message_id, clock
+        WHERE g.opened AND t.id = g.attempt_id AND t.finished_at IS NULL
+        RETURNING t.id
+    ),
+    noted AS (  -- tries that ended before anything could leave, and so were never begun
+        INSERT INTO attempts (id, workspace_id, message_id, number, round, fence, worker_id, provider_id, provider_kind,
+                              provider_name, started_at, finished_at, outcome, code, response, latency_ms)
+        SELECT g.attempt_id, m.workspace_id, m.id, m.attempt_count + 1, m.round, m.fence, $1, g.provider_id,
+               g.provider_kind, g.provider_name, clock.now - g.latency_ms * interval '1 millisecond', clock.now,
+               g.outcome, g.code, g.response, g.latency_ms
+        FROM given g JOIN held ON held.id = g.message_id JOIN messages m ON m.id = held.id, clock
+        WHERE NOT g.opened
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id
+    ),
+    done AS (SELECT id FROM closed UNION ALL SELECT id FROM noted),
+    moved AS (
+        UPDATE messages m
+        SET state = g.next_state, version = m.version + 1,
+            attempt_count = m.attempt_count + CASE WHEN g.opened THEN 0 ELSE 1 END,
+            provider_id = g.provider_id,
+            provider_message_id = coalesce(g.provider_message_id, m.provider_message_id),
+            sent_at = CASE WHEN g.next_state = 'sent' THEN clock.now ELSE m.sent_at END,
+            last_error = CASE WHEN g.next_state = 'sent' THEN NULL
+                              ELSE g.outcome || ': ' || trim(g.code || ' ' || left(g.response, 300)) END,
+            round = m.round + CASE WHEN g.next_round THEN 1 ELSE 0 END,
+            waiting_for = CASE g.next_state WHEN 'scheduled' THEN g.waiting_for WHEN 'uncertain' THEN 'evidence' END,
+            next_try_at = CASE g.next_state
+                WHEN 'scheduled' THEN least(clock.now + g.wait_s * interval '1 second', m.expires_at)
+                WHEN 'uncertain' THEN held.lease_expires_at + $3 * interval '1 second'
+                ELSE m.next_try_at END,
+            leased_by = CASE WHEN g.next_state = 'leased' THEN m.leased_by END,
+            lease_expires_at = CASE WHEN g.next_state = 'leased' THEN clock.now + $2 * interval '1 second' END
+        FROM given g JOIN done ON done.id = g.attempt_id JOIN held ON held.id = g.message_id, clock
+        WHERE m.id = g.message_id
+        RETURNING m.workspace_id, m.event_id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
+    SELECT id FROM done
+    UNION ALL  -- closed by an earlier try of this statement whose commit we did not hear of
+    SELECT t.id FROM attempts t JOIN given g ON g.attempt_id = t.id
+    WHERE t.finished_at IS NOT NULL AND t.outcome = g.outcome AND t.code = g.code
+"""  # noqa: S608
+
+CAPTURE = """
+    INSERT INTO captured_mails
+        (id, workspace_id, message_id, attempt_id, provider_id, sender, recipients, subject, content)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (id) DO NOTHING
+"""
+
+# A late 250: the attempt was given up as uncertain, and now there is proof. $1 attempt, $2 message, $3 what was said.
+LATE_PROOF = f"""
+    WITH {CLOCK},
+    held AS MATERIALIZED (SELECT id FROM messages WHERE id = $2 FOR UPDATE),
+    proven AS (
+        UPDATE attempts t SET evidence = $3, evidence_at = clock.now FROM held, clock
+        WHERE t.id = $1 AND t.message_id = held.id AND t.outcome = 'uncertain' AND t.evidence IS NULL
+        RETURNING t.provider_id
+    ),
+    moved AS (
+        UPDATE messages m
+        SET state = 'sent', sent_at = clock.now, last_error = NULL, waiting_for = NULL, leased_by = NULL,
+            lease_expires_at = NULL, fence = m.fence + 1, version = m.version + 1, provider_id = proven.provider_id,
+            provider_message_id = coalesce($4, m.provider_message_id)
+        FROM proven, clock
+        WHERE m.id = $2
+          AND (m.state IN ('uncertain', 'parked') OR (m.state IN ('scheduled', 'leased') AND m.resends > 0))
+        RETURNING m.workspace_id, m.event_id
+    )
+    INSERT INTO event_dirty (workspace_id, event_id) SELECT workspace_id, event_id FROM moved RETURNING event_id
+"""  # noqa: S608
+
+# Let go of what was not begun: it waits, or it ends without a try. $1 worker, then one array a column.
+LET_GO = f"""
+    WITH {CLOCK},
+    given AS (
+        SELECT * FROM unnest($2::uuid[], $3::int8[], $4::text[], $5::float8[], $6::text[], $7::text[], $8::bool[])
+            AS g (message_id, fence, next_state, wait_s, waiting_for, last_error, next_round)
+    ),
+    held AS MATERIALIZED (
+        SELECT m.id FROM messages m JOIN given g ON g.message_id = m.id
+        WHERE m.fence = g.fence AND m.leased_by = $1 AND m.state = 'leased'
+        ORDER BY m.id FOR UPDATE OF m
+    ),
+    moved AS (
+        UPDATE messages m
+        SET state = g.next_state, version = m.version + 1, leased_by = NULL, lease_expires_at = NULL,
+            last_error = coalesce(g.last_error, m.last_error), waiting_for = g.waiting_for,
+            round = m.round + CASE WHEN g.next_round THEN 1 ELSE 0 END,
+            next_try_at = CASE WHEN g.wait_s IS NULL THEN m.next_try_at
+                               ELSE least(clock.now + g.wait_s * interval '1 second', m.expires_at) END,
+            -- time in which no provider could take it does not count toward giving up
+            give_up_at = m.give_up_at
+                + CASE WHEN g.waiting_for = 'circuit' THEN g.wait_s * interval '1 second' ELSE interval '0' END
+        FROM given g JOIN held ON held.id = g.message_id, clock
+        WHERE m.id = g.message_id
+        RETURNING m.id, m.workspace_id, m.event_id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
+    SELECT id FROM moved
+"""  # noqa: S608

@@ -1,0 +1,154 @@
+"""Writes down what happens to a message, durably, before and after each try."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from janus_mail.delivery.coalesce import Coalescer
+from janus_mail.delivery.hold import Hold, boot_clock_s
+from janus_mail.delivery.queries import tries
+from janus_mail.models.states import State, WaitingFor
+from janus_mail.providers.outcomes import Outcome
+from janus_mail.storage.database import Database
+
+_RESPONSE_MOST = 2000  # characters; the rest of what a server said is of no use to anyone
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A try that is about to become irrevocable."""
+
+    hold: Hold
+    attempt_id: uuid.UUID
+    provider_id: uuid.UUID
+    provider_kind: str
+    provider_name: str
+    message_id_header: str
+    dated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What the sandbox caught instead of sending."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    subject: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a try ended, and where the message goes from there."""
+
+    hold: Hold
+    attempt_id: uuid.UUID
+    opened: bool  # whether begin had committed
+    provider_id: uuid.UUID
+    provider_kind: str
+    provider_name: str
+    outcome: Outcome
+    code: str
+    response: str
+    dispatched_ms: int | None
+    latency_ms: int
+    next_state: State
+    wait_s: float = 0.0
+    waiting_for: WaitingFor | None = None
+    next_round: bool = False
+    provider_message_id: str | None = None
+    captured: Captured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """A message that ends or waits without another try."""
+
+    hold: Hold
+    next_state: State
+    wait_s: float | None = None  # null: it is due when it was due
+    waiting_for: WaitingFor | None = None
+    last_error: str | None = None
+    next_round: bool = False
+
+
+class Recorder:
+    """One per worker process. Each method returns when its change is committed: whether it was still ours to make."""
+
+    def __init__(self, database: Database, worker_id: uuid.UUID, *, lease_s: float, grace_s: float) -> None:
+        self._database = database
+        self.worker_id = worker_id
+        self._lease_s = lease_s
+        self._grace_s = grace_s
+        self.begin = Coalescer(self._begin, delay_s=0.003, keep=lambda item: item.hold.deadline_s > boot_clock_s())
+        self.finish = Coalescer(self._finish, delay_s=0.005)
+        self.let_go = Coalescer(self._let_go, delay_s=0.005)
+
+    async def drain(self) -> None:
+        """Wait until all that was asked for is written."""
+        for coalescer in (self.begin, self.finish, self.let_go):
+            await coalescer.drain()
+
+    async def _begin(self, items: Sequence[Begin]) -> list[bool]:
+        asked_at_s = boot_clock_s()
+        rows = await self._database.pool.fetch(
+            tries.BEGIN, self.worker_id, self._lease_s,
+            [i.attempt_id for i in items], [i.hold.id for i in items], [i.hold.fence for i in items],
+            [i.provider_id for i in items], [i.provider_kind for i in items], [i.provider_name for i in items],
+            [i.message_id_header for i in items], [i.dated_at for i in items],
+        )  # fmt: skip
+        begun = {row["id"] for row in rows}
+        for item in items:
+            if item.attempt_id in begun:
+                item.hold.renewed(asked_at_s, self._lease_s)
+        return [item.attempt_id in begun for item in items]
+
+    async def _finish(self, items: Sequence[Finish]) -> list[bool]:
+        asked_at_s = boot_clock_s()
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(
+                tries.FINISH, self.worker_id, self._lease_s, self._grace_s,
+                [i.attempt_id for i in items], [i.hold.id for i in items], [i.hold.fence for i in items],
+                [i.opened for i in items], [i.provider_id for i in items], [i.provider_kind for i in items],
+                [i.provider_name for i in items], [i.outcome.value for i in items], [_clean(i.code) for i in items],
+                [_clean(i.response) for i in items], [i.dispatched_ms for i in items], [i.latency_ms for i in items],
+                [i.next_state.value for i in items], [i.wait_s for i in items], [i.waiting_for for i in items],
+                [i.provider_message_id and _clean(i.provider_message_id) for i in items],
+                [i.next_round for i in items],
+            )  # fmt: skip
+            finished = {row["id"] for row in rows}
+            caught = [
+                (i.attempt_id, i.hold.workspace_id, i.hold.id, i.attempt_id, i.provider_id, i.captured.sender,
+                 list(i.captured.recipients), i.captured.subject, i.captured.content)
+                for i in items if i.captured is not None and i.attempt_id in finished
+            ]  # fmt: skip
+            if caught:
+                await connection.executemany(tries.CAPTURE, caught)
+        for item in items:
+            if item.attempt_id in finished and item.next_state is State.LEASED:
+                item.hold.renewed(asked_at_s, self._lease_s)
+        return [item.attempt_id in finished for item in items]
+
+    async def _let_go(self, items: Sequence[LetGo]) -> list[bool]:
+        rows = await self._database.pool.fetch(
+            tries.LET_GO, self.worker_id,
+            [i.hold.id for i in items], [i.hold.fence for i in items], [i.next_state.value for i in items],
+            [i.wait_s for i in items], [i.waiting_for for i in items], [i.last_error for i in items],
+            [i.next_round for i in items],
+        )  # fmt: skip
+        gone = {row["id"] for row in rows}
+        return [item.hold.id in gone for item in items]
+
+    async def late_proof(self, finish: Finish) -> bool:
+        """A 250 that came after the message was taken from us: kept as evidence, and it settles the doubt."""
+        row = await self._database.pool.fetchrow(
+            tries.LATE_PROOF, finish.attempt_id, finish.hold.id,
+            _clean(f"late reply: {finish.code} {finish.response}"), finish.provider_message_id,
+        )  # fmt: skip
+        return row is not None
+
+
+def _clean(text: str) -> str:
+    """PostgreSQL takes neither NUL nor a lone surrogate; one odd reply must not cost others their record."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:_RESPONSE_MOST]

@@ -1,0 +1,198 @@
+"""The worker process: the engine, the patrol, the roll-up, and arq to be woken by."""
+
+import asyncio
+import logging
+import random
+import signal
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import uvloop
+from arq import ArqRedis, func
+from arq.typing import WorkerCoroutine
+from arq.worker import Worker as ArqWorker
+from redis.asyncio import Redis
+
+from janus_mail.delivery.bell import WAKE, Bell
+from janus_mail.delivery.claim import Claimer
+from janus_mail.delivery.decide import Pace
+from janus_mail.delivery.engine import Engine
+from janus_mail.delivery.letters import Letters
+from janus_mail.delivery.patrol import Patrol
+from janus_mail.delivery.provider_book import ProviderBook
+from janus_mail.delivery.record import Recorder
+from janus_mail.delivery.rest import Rests
+from janus_mail.delivery.rollup import roll_up
+from janus_mail.delivery.send import Sender
+from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.routing.environment import keep_environment_provider
+from janus_mail.settings import Settings
+from janus_mail.storage.database import CONNECTION_LOST, Database
+from janus_mail.storage.list_cache import ListCache
+from janus_mail.storage.migrate import is_migrated
+from janus_mail.storage.redis import open_redis
+from janus_mail.storage.secrets import SecretBox
+
+_log = logging.getLogger(__name__)
+
+
+def run(settings: Settings, *, worker_id: uuid.UUID, succeeds: uuid.UUID | None = None) -> int:
+    """Work until SIGTERM or SIGINT; the exit code. `succeeds` names a worker whose end was seen."""
+    uvloop.run(_work(settings, worker_id, succeeds))
+    return 0
+
+
+async def _work(settings: Settings, worker_id: uuid.UUID, succeeds: uuid.UUID | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    database = await _first_connection(settings, stop)
+    if database is None:
+        return
+    try:
+        await keep_environment_provider(database, SecretBox(settings.require_secret_keys()), settings)
+        async with opened(settings, database, worker_id) as worker:
+            if succeeds is not None:
+                await worker.patrol.succeed(succeeds)
+            _log.info("worker %s is ready", worker_id)
+            await worker.until(stop)
+    finally:
+        await database.close()
+    _log.info("worker %s has stopped", worker_id)
+
+
+async def _first_connection(settings: Settings, stop: asyncio.Event) -> Database | None:
+    """Waits for PostgreSQL, and for its migrations, as long as it takes."""
+    database: Database | None = None
+    pause_s = 0.2
+    while not stop.is_set():
+        try:
+            database = database or await Database.open(settings.database_dsn, pool_size=settings.database_pool_size)
+            if await is_migrated(database):
+                return database
+            _log.warning("the database is not migrated to this version: run `janus migrate`; waiting")
+        except CONNECTION_LOST as error:
+            _log.warning("PostgreSQL cannot be reached (%s); waiting", type(error).__name__)
+        await _until(stop, pause_s)
+        pause_s = min(pause_s * 2, 5)
+    if database is not None:
+        await database.close()
+    return None
+
+
+class WorkerProcess:
+    """Everything a worker has, wired; also used as it is by tests and benchmarks."""
+
+    def __init__(self, settings: Settings, database: Database, redis: Redis | None, worker_id: uuid.UUID) -> None:
+        self._settings = settings
+        self._database = database
+        self._redis = redis
+        self._list_cache = ListCache(redis, settings.list_cache_seconds)
+        self.bell = Bell(redis, horizon_s=settings.horizon_seconds)
+        self._book = ProviderBook(database, SecretBox(settings.require_secret_keys()), smtp_timeouts(settings))
+        recorder = Recorder(database, worker_id, lease_s=settings.lease_seconds, grace_s=settings.grace_seconds)
+        pace = Pace(settings.retry_base_seconds, settings.retry_cap_seconds)
+        self.engine = Engine(
+            settings, database, Claimer(database, worker_id, lease_s=settings.lease_seconds), Letters(database),
+            Sender(recorder, self._book, Rests(), pace), recorder, self.bell,
+        )  # fmt: skip
+        self.patrol = Patrol(settings, database, worker_id, self.bell, self.engine.wake)
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then finish what is sending."""
+        engine = asyncio.create_task(self.engine.run())
+        others = [
+            asyncio.create_task(_for_ever(name, run))
+            for name, run in (
+                ("patrol", self.patrol.run),
+                ("roll-up", self._roll_up),
+                ("wake-ups", self._listen),
+            )
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([engine, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await self.engine.stop()
+        try:
+            await engine  # raises what the engine broke on: the process ends, and its supervisor starts another
+        finally:
+            for task in (*others, stopping):
+                task.cancel()
+            await asyncio.gather(*others, stopping, return_exceptions=True)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        try:
+            await roll_up(self._database, self._list_cache)
+            await self.patrol.leave()
+        except CONNECTION_LOST:
+            pass  # another worker's roll-up and patrol do the same
+        await self._book.close()
+        await self.bell.close()
+
+    async def _roll_up(self) -> None:
+        while True:
+            try:
+                if await roll_up(self._database, self._list_cache):
+                    continue
+            except CONNECTION_LOST as error:
+                _log.debug("roll-up: the database is away (%s)", type(error).__name__)
+            await asyncio.sleep(self._settings.rollup_seconds)
+
+    async def _listen(self) -> None:
+        """arq, only to be woken. It raises whenever Redis fails it; then a new one is made."""
+        if self._redis is None:
+            return
+        while True:
+            listener = ArqWorker(
+                functions=[func(cast("WorkerCoroutine", self._on_wake), name=WAKE, max_tries=1, keep_result=0)],
+                redis_pool=ArqRedis(self._redis.connection_pool), handle_signals=False, poll_delay=0.05,
+                max_jobs=100, job_timeout=5, health_check_interval=60,
+            )  # fmt: skip
+            try:
+                await listener.async_run()
+            except Exception as error:
+                _log.debug("wake-ups: Redis is away (%s)", type(error).__name__)
+            await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+
+    async def _on_wake(self, _ctx: dict[str, Any]) -> None:
+        self.engine.wake()
+
+
+@asynccontextmanager
+async def opened(settings: Settings, database: Database, worker_id: uuid.UUID) -> AsyncIterator[WorkerProcess]:
+    """A `WorkerProcess` on this database, with a Redis connection of its own."""
+    redis = open_redis(settings.redis_url.get_secret_value() if settings.redis_url else None)
+    try:
+        yield WorkerProcess(settings, database, redis, worker_id)
+    finally:
+        if redis is not None:
+            await redis.aclose()
+
+
+def smtp_timeouts(settings: Settings) -> SmtpTimeouts:
+    """RFC 5321 4.5.3.2's, or what the settings say."""
+    command_s = settings.smtp_command_timeout_seconds
+    return SmtpTimeouts(
+        connect_s=settings.smtp_connect_timeout_seconds, greeting_s=command_s, mail_s=command_s, rcpt_s=command_s,
+        data_s=settings.smtp_data_timeout_seconds, block_s=settings.smtp_block_timeout_seconds,
+        dot_s=settings.smtp_dot_timeout_seconds,
+    )  # fmt: skip
+
+
+async def _for_ever(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """A fault in one part must not end the others."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            _log.exception("%s failed; it starts anew", name)
+            await asyncio.sleep(1)
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        pass  # not yet
