@@ -88,9 +88,14 @@ class Engine:
             return
         holds = await self._claimer.claim(most)
         if holds:
-            contents = await self._letters.of(holds)
+            try:
+                contents = await self._letters.of(holds)
+            except CONNECTION_LOST:
+                for hold in holds:
+                    self._start(hold, None)
+                raise
             for hold in holds:
-                self._start(hold, contents[hold.event_id])
+                self._start(hold, contents.get(hold.event_id))
             if len(holds) == most:
                 self._ring_others()
             return
@@ -107,7 +112,7 @@ class Engine:
             await self._room.wait()
         return min(self._settings.claim_batch, most - len(self._holds))
 
-    def _start(self, hold: Hold, event: EventContent) -> None:
+    def _start(self, hold: Hold, event: EventContent | None) -> None:
         task = asyncio.create_task(self._deliver(hold, event))
         self._holds[task] = hold
         task.add_done_callback(self._ended)
@@ -119,12 +124,18 @@ class Engine:
             # Its lease will end, and the patrol decides by how far it got.
             _log.error("message %s was dropped: %s", hold.id, type(error).__name__, exc_info=error)
 
-    async def _deliver(self, hold: Hold, event: EventContent) -> None:
+    async def _deliver(self, hold: Hold, event: EventContent | None) -> None:
         async with self._permits:
-            if self._stopping:
+            if event is None or self._stopping or not await self._went_its_way(hold, event):
                 await self._recorder.let_go(LetGo(hold, State.SCHEDULED))
-            else:
-                await self._sender.deliver(hold, event)
+
+    async def _went_its_way(self, hold: Hold, event: EventContent) -> bool:
+        """False: the database was away before anything could leave."""
+        try:
+            await self._sender.deliver(hold, event)
+        except CONNECTION_LOST:
+            return False
+        return True
 
     def _ring_others(self) -> None:
         """A full batch means a backlog: other workers should know."""
@@ -157,6 +168,8 @@ class Engine:
             for hold in holds.values():
                 if hold.id in kept:
                     hold.renewed(asked_at_s, lease_s)
+                else:
+                    hold.lose()
 
     async def _let_finish(self) -> None:
         """What is sending may finish within the grace; what was not begun is given back."""

@@ -69,7 +69,7 @@ LANES = f"""
             WHERE m.state = 'scheduled' AND m.priority = lane.priority AND m.workspace_id = lane.workspace_id
               AND m.next_try_at <= (SELECT now FROM clock)
             LIMIT $1
-        ) some
+        ) first_of_them
     ) counted
     WHERE counted.due > 0
     ORDER BY lane.priority, lane.workspace_id

@@ -1,0 +1,174 @@
+"""The way of one mail through the engine: claimed when due, sent along its route, recorded."""
+
+import asyncio
+import email
+import email.policy
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from janus_mail.worker import WorkerProcess
+from tests.delivery.conftest import Workshop, working
+
+
+async def test_a_due_mail_is_sent_once_and_recorded(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider("Amazon SES")
+    event_id = await shop.event("ann@example.org")
+    worker.engine.wake()
+    (message,) = await shop.until(event_id, "sent")
+    (attempt,) = await shop.attempts(event_id)
+    assert (attempt["outcome"], attempt["number"], attempt["provider_name"]) == ("accepted", 1, "Amazon SES")
+    assert attempt["started_at"] <= attempt["dispatched_at"] <= attempt["finished_at"]
+    assert message["attempt_count"] == 1
+    assert message["lease_expires_at"] is None
+    (caught,) = await shop.captured()
+    mail = email.message_from_bytes(caught["content"], policy=email.policy.default)
+    assert (mail["To"], mail["Subject"], mail["From"]) == ("ann@example.org", "Hello", "Janus <janus@example.com>")
+    assert mail["Message-ID"] == message["message_id_header"]
+    event = await shop.event_row(event_id)
+    assert (event["status"], event["counts"]) == ("sent", {"sent": 1})
+    assert event["exactly_sent_at"] == message["sent_at"]
+
+
+async def test_a_mail_leaves_at_its_time_and_not_before(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider()
+    event_id = await shop.event(due_in_s=0.7)
+    worker.engine.wake()
+    (message,) = await shop.until(event_id, "sent")
+    lateness = (message["sent_at"] - message["due_at"]).total_seconds()
+    assert 0 <= lateness < 0.3
+
+
+async def test_the_bell_wakes_the_engine_at_once(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider()
+    await asyncio.sleep(0.3)  # the engine sleeps by now
+    event_id = await shop.event()
+    worker.bell.ring([datetime.now(UTC)])
+    await shop.until(event_id, "sent", within_s=1)
+
+
+async def test_without_redis_mail_still_leaves(shop: Workshop) -> None:
+    await shop.provider()
+    async with working(shop.settings, shop.database, None):
+        event_id = await shop.event(due_in_s=0.3)
+        await shop.until(event_id, "sent")
+
+
+async def test_a_provider_that_is_down_is_failed_over(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider("first", sandbox_mode="down")
+    await shop.provider("second")
+    event_id = await shop.event()
+    worker.engine.wake()
+    (message,) = await shop.until(event_id, "sent")
+    assert await shop.story(event_id) == [("first", "provider_down"), ("second", "accepted")]
+    assert message["last_error"] is None
+
+
+async def test_a_throttled_provider_rests_and_is_not_asked_again(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider("first", sandbox_mode="throttled")
+    await shop.provider("second")
+    one = await shop.event()
+    worker.engine.wake()
+    await shop.until(one, "sent")
+    two = await shop.event()
+    worker.engine.wake()
+    await shop.until(two, "sent")
+    assert await shop.story(one) == [("first", "throttled"), ("second", "accepted")]
+    assert await shop.story(two) == [("second", "accepted")]
+
+
+async def test_a_rejected_recipient_fails_without_failover(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider("first")
+    await shop.provider("second")
+    event_id = await shop.event("bounced@example.org", "ann@example.org")
+    worker.engine.wake()
+    failed, sent = await shop.until(event_id, "sent", "failed")
+    assert (failed["state"], sent["state"]) == ("failed", "sent")
+    assert await shop.story(event_id) == [("first", "recipient_rejected"), ("first", "accepted")]
+    event = await shop.event_row(event_id)
+    assert (event["status"], event["counts"]) == ("partly_sent", {"failed": 1, "sent": 1})
+    assert "550" in event["error_message"]
+
+
+async def test_with_every_provider_down_it_waits_and_goes_out_later(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider("only", sandbox_mode="down")
+    event_id = await shop.event()
+    worker.engine.wake()
+    async with asyncio.timeout(5):
+        while (await shop.message(event_id))["waiting_for"] != "retry":
+            await asyncio.sleep(0.02)
+    await shop.database.pool.execute("UPDATE providers SET sandbox_mode = 'ok'")
+    (message,) = await shop.until(event_id, "sent")
+    assert message["round"] > 1
+    assert message["due_at"] < message["next_try_at"]
+
+
+async def test_a_mail_is_given_up_when_its_time_is_over(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider("only", sandbox_mode="down")
+    event_id = await shop.event(give_up_in_s=0.5)
+    worker.engine.wake()
+    (message,) = await shop.until(event_id, "failed")
+    assert message["last_error"].startswith("provider_down")
+
+
+async def test_an_expired_mail_is_not_sent(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider()
+    event_id = await shop.event(expires_in_s=-1)
+    worker.engine.wake()
+    await shop.until(event_id, "expired")
+    assert await shop.attempts(event_id) == []
+    assert (await shop.event_row(event_id))["status"] == "expired"
+
+
+async def test_a_mail_without_any_provider_waits_for_one(shop: Workshop, worker: WorkerProcess) -> None:
+    event_id = await shop.event()
+    worker.engine.wake()
+    async with asyncio.timeout(5):
+        while (await shop.message(event_id))["waiting_for"] != "circuit":
+            await asyncio.sleep(0.02)
+    assert "none is configured" in (await shop.message(event_id))["last_error"]
+    await shop.provider()
+    await shop.until(event_id, "sent")
+
+
+async def test_an_uncertain_mail_is_sent_once_more_with_the_same_bytes(shop: Workshop, worker: WorkerProcess) -> None:
+    provider_id = await shop.provider("first", sandbox_mode="cut_off")
+    await shop.provider("second")
+    event_id = await shop.event()
+    worker.engine.wake()
+    await shop.until(event_id, "uncertain")
+    before = await shop.message(event_id)
+    await shop.database.pool.execute("UPDATE providers SET sandbox_mode = 'ok' WHERE id = $1", provider_id)
+    (message,) = await shop.until(event_id, "sent")
+    assert await shop.story(event_id) == [("first", "uncertain"), ("first", "accepted")]
+    assert (message["message_id_header"], message["dated_at"]) == (before["message_id_header"], before["dated_at"])
+    assert message["resends"] == 1
+
+
+async def test_a_second_uncertain_parks(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider("first", sandbox_mode="cut_off")
+    event_id = await shop.event()
+    worker.engine.wake()
+    await shop.until(event_id, "parked")
+    assert await shop.story(event_id) == [("first", "uncertain"), ("first", "uncertain")]
+    assert (await shop.event_row(event_id))["status"] == "parked"
+
+
+async def test_under_park_an_uncertain_mail_is_never_sent_again(shop: Workshop, worker: WorkerProcess) -> None:
+    await shop.provider("first", sandbox_mode="cut_off")
+    event_id = await shop.event(on_uncertain="park")
+    worker.engine.wake()
+    await shop.until(event_id, "parked")
+    assert await shop.story(event_id) == [("first", "uncertain")]
+
+
+async def test_stopping_finishes_what_is_sending_and_gives_back_the_rest(shop: Workshop, redis: Redis) -> None:
+    await shop.provider(sandbox_mode="slow")
+    settings = shop.settings.model_copy(update={"worker_concurrency": 1, "shutdown_seconds": 8.0})
+    event_id = await shop.event("ann@example.org", "ben@example.org")
+    async with working(settings, shop.database, redis):
+        async with asyncio.timeout(5):
+            while {m["state"] for m in await shop.messages(event_id)} != {"sending", "leased"}:
+                await asyncio.sleep(0.02)
+    assert sorted(m["state"] for m in await shop.messages(event_id)) == ["scheduled", "sent"]
+    assert len(await shop.attempts(event_id)) == 1
