@@ -141,6 +141,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("deleted_at IS NULL"),
     )
     op.create_index(
+        "ix_events_group",
+        "events",
+        ["group_recipients"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"group_recipients": "jsonb_path_ops"},
+        postgresql_where=sa.text("group_recipients IS NOT NULL"),
+    )
+    op.create_index(
         "ix_events_list", "events", ["workspace_id", "id"], unique=False, postgresql_where=sa.text("deleted_at IS NULL")
     )
     op.create_index(
@@ -392,6 +401,13 @@ def downgrade() -> None:
         "ix_events_subject", table_name="events", postgresql_using="gin", postgresql_where=sa.text("deleted_at IS NULL")
     )
     op.drop_index("ix_events_status", table_name="events", postgresql_where=sa.text("deleted_at IS NULL"))
+    op.drop_index(
+        "ix_events_group",
+        table_name="events",
+        postgresql_using="gin",
+        postgresql_ops={"group_recipients": "jsonb_path_ops"},
+        postgresql_where=sa.text("group_recipients IS NOT NULL"),
+    )
     op.drop_index("ix_events_list", table_name="events", postgresql_where=sa.text("deleted_at IS NULL"))
     op.drop_index("ix_events_expected", table_name="events", postgresql_where=sa.text("deleted_at IS NULL"))
     op.drop_table("events")

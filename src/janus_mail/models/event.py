@@ -24,6 +24,13 @@ class Event(Keyed, Stamped, Base):
         Index("ix_events_list", "workspace_id", "id", postgresql_where=sql("deleted_at IS NULL")),
         Index("ix_events_status", "workspace_id", "status", "id", postgresql_where=sql("deleted_at IS NULL")),
         Index("ix_events_expected", "workspace_id", "expected_sent_at", postgresql_where=sql("deleted_at IS NULL")),
+        Index(
+            "ix_events_group",
+            "group_recipients",
+            postgresql_using="gin",
+            postgresql_ops={"group_recipients": "jsonb_path_ops"},
+            postgresql_where=sql("group_recipients IS NOT NULL"),
+        ),
         Index("ix_events_tags", "tags", postgresql_using="gin", postgresql_where=sql("deleted_at IS NULL")),
         Index(
             "ix_events_subject",
