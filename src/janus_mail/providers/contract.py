@@ -1,0 +1,55 @@
+"""What an adapter is given and what it gives back. Adapters know no database, no web framework and no Redis."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One composed mail, ready for the wire.
+
+    `sender` and `recipients` are the envelope (RFC 5321), addresses with ASCII domains; `content` is the whole message
+    (RFC 5322) with CRLF line ends and no dot-stuffing; `smtputf8` says that a header or the envelope needs RFC 6531.
+    """
+
+    sender: str
+    recipients: tuple[str, ...]
+    content: bytes
+    smtputf8: bool
+    message_id: str  # the Message-ID header's value with its angle brackets
+    idempotency_key: str  # stable for message, provider and generation
+    attempt_number: int = 1  # which try of this message this is, counted from 1 over all providers
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The service has the mail. `captured` is set by the sandbox alone: the bytes for the local mailbox."""
+
+    code: str
+    response: str
+    provider_message_id: str | None = None
+    captured: bytes | None = None
+
+
+class Dispatch(Protocol):
+    """The worker's hold on a message, asked before anything that cannot be taken back.
+
+    Both methods raise an error of the worker's when the hold is lost; an adapter lets it through, having made sure
+    that nothing more leaves (a half-sent body is cut by closing the connection).
+    """
+
+    async def before_dispatch(self) -> None:
+        """Awaited once a try, with the session ready and before the first byte that cannot be taken back."""
+
+    def before_last_byte(self) -> None:
+        """Called right before the byte that completes the mail (SMTP: the final dot)."""
+
+
+class Adapter(Protocol):
+    """One configured provider, kept open between mails. Safe to use from many tasks at once."""
+
+    async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
+        """Hand one mail over. Raises a `DeliveryError`, or lets `dispatch`'s error through; nothing else."""
+
+    async def close(self) -> None:
+        """Close kept connections. Sends under way are not waited for."""

@@ -1,0 +1,78 @@
+"""The kept connections of one provider: never more than allowed, none older or idler than allowed."""
+
+import asyncio
+from collections import deque
+
+from janus_mail.providers.outcomes import ProviderDown
+from janus_mail.providers.smtp_session import SmtpSession
+
+GOODBYE_S = 1.0
+
+
+class SmtpPool:
+    """Slots for busy connections, first come, first served; and the idle ones, the most recently used first, so that
+    a quiet hour lets the others expire."""
+
+    def __init__(self, *, size: int, mails_per_session: int, idle_timeout_s: float, wait_s: float) -> None:
+        self._slots = asyncio.Semaphore(size)
+        self._mails_per_session = mails_per_session
+        self._idle_timeout_s = idle_timeout_s
+        self._wait_s = wait_s
+        self._idle: deque[SmtpSession] = deque()  # oldest first
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def acquire(self) -> None:
+        """Wait for a slot. Raises `ProviderDown` (`pool_timeout`) when none is freed in time."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise ProviderDown("pool_timeout") from None
+
+    def release(self) -> None:
+        self._slots.release()
+
+    def take_idle(self) -> SmtpSession | None:
+        """A kept connection that, as far as can be known without asking, still works."""
+        while self._idle:
+            session = self._idle.pop()
+            if session.usable and asyncio.get_running_loop().time() - session.idle_since_s < self._idle_timeout_s:
+                return session
+            session.quit()
+        return None
+
+    def put_back(self, session: SmtpSession) -> None:
+        """Keep a connection for the next mail, or close it."""
+        if self._closed or not session.usable or session.mails >= self._mails_per_session:
+            session.quit()
+            return
+        loop = asyncio.get_running_loop()
+        session.idle_since_s = loop.time()
+        self._idle.append(session)
+        if self._sweep_timer is None:
+            self._sweep_timer = loop.call_later(self._idle_timeout_s, self._sweep)
+
+    async def close(self) -> None:
+        """Close the idle connections now, and each busy one when its mail is done."""
+        self._closed = True
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        sessions = list(self._idle)
+        self._idle.clear()
+        for session in sessions:
+            session.quit()
+        await asyncio.gather(*(session.wait_closed(GOODBYE_S) for session in sessions))
+
+    def _sweep(self) -> None:
+        """One timer for all: closes what has been idle for too long and comes back for the next."""
+        self._sweep_timer = None
+        loop = asyncio.get_running_loop()
+        oldest_allowed_s = loop.time() - self._idle_timeout_s
+        while self._idle and self._idle[0].idle_since_s <= oldest_allowed_s:
+            self._idle.popleft().quit()
+        if self._idle:
+            self._sweep_timer = loop.call_later(self._idle[0].idle_since_s - oldest_allowed_s, self._sweep)

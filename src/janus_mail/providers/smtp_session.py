@@ -1,0 +1,183 @@
+"""One mail after the other over one SMTP connection, with exact knowledge of how far each one got."""
+
+import asyncio
+import re
+from typing import NamedTuple
+
+from janus_mail.providers.contract import Accepted, Dispatch
+from janus_mail.providers.outcomes import DeliveryError, PolicyRejected
+from janus_mail.providers.smtp_letter import Letter
+from janus_mail.providers.smtp_opening import Offers, SmtpTimeouts
+from janus_mail.providers.smtp_replies import Step, classify, classify_cut, enhanced_code
+from janus_mail.providers.smtp_wire import Cut, Reply, Wire
+
+BLOCK_BYTES = 64 * 1024
+
+# Postfix and those who speak like it; Exim; Amazon SES; Sendmail
+_PROVIDER_MESSAGE_ID = re.compile(
+    r"queued as (?P<postfix>[\w.-]+)|\bid=(?P<exim>[\w.-]+)|^Ok (?P<ses>[0-9a-f][\w.-]{15,})$"
+    r"|(?P<sendmail>\w{8,}) Message accepted for delivery",
+    re.MULTILINE,
+)
+
+
+class LostBeforeBody(Exception):
+    """The connection ended (cut, timeout, 421) while nothing of the mail had left. `error` is what that means."""
+
+    def __init__(self, error: DeliveryError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+class _Command(NamedTuple):
+    step: Step
+    line: bytes
+    timeout_s: float
+
+
+class SmtpSession:
+    """A connection that is ready for MAIL. One mail at a time."""
+
+    def __init__(self, wire: Wire, offers: Offers, timeouts: SmtpTimeouts) -> None:
+        self._wire = wire
+        self._offers = offers
+        self._timeouts = timeouts
+        self._in_step = True  # both sides agree on what comes next; else the connection is of no more use
+        self._needs_reset = False
+        self.mails = 0
+        self.idle_since_s = 0.0  # the event loop's time, kept by the pool
+
+    @property
+    def usable(self) -> bool:
+        return self._in_step and not self._wire.broken
+
+    def quit(self) -> None:
+        self._wire.quit()
+
+    async def wait_closed(self, timeout_s: float) -> None:
+        await self._wire.wait_closed(timeout_s)
+
+    async def deliver(self, letter: Letter, dispatch: Dispatch) -> Accepted:
+        """Send one mail to all its recipients or to none.
+
+        Raises `LostBeforeBody` or a `DeliveryError`; `dispatch`'s errors and a cancellation go through. Whenever the
+        server is left in the middle of something, the connection is closed.
+        """
+        commands = self._commands_for(letter)
+        self._in_step = self._needs_reset = False
+        self.mails += 1
+        try:
+            await self._announce(commands)
+            await dispatch.before_dispatch()
+            return await self._hand_over(letter, dispatch)
+        finally:
+            if not self._in_step:
+                self._wire.abort()
+
+    def _commands_for(self, letter: Letter) -> list[_Command]:
+        """RSET where the last mail broke off, MAIL, each RCPT, DATA. Raises `PolicyRejected` without asking a server
+        that has already said what it cannot take."""
+        offers, timeouts = self._offers, self._timeouts
+        if letter.needs_smtputf8 and not offers.smtputf8:
+            raise PolicyRejected("smtputf8_not_offered")
+        if letter.needs_8bitmime and not (offers.eightbitmime or offers.smtputf8):
+            raise PolicyRejected("8bitmime_not_offered")
+        if offers.size is not None and letter.size > offers.size:
+            raise PolicyRejected("too_large", f"SIZE {offers.size}")
+        mail = b"MAIL FROM:<%b>" % letter.sender
+        if offers.takes_size:
+            mail += b" SIZE=%d" % letter.size
+        if letter.needs_8bitmime:
+            mail += b" BODY=8BITMIME"
+        if letter.needs_smtputf8:
+            mail += b" SMTPUTF8"
+        return [
+            *([_Command(Step.MAIL, b"RSET\r\n", timeouts.mail_s)] if self._needs_reset else ()),
+            _Command(Step.MAIL, mail + b"\r\n", timeouts.mail_s),
+            *(_Command(Step.RCPT, b"RCPT TO:<%b>\r\n" % path, timeouts.rcpt_s) for path in letter.recipients),
+            _Command(Step.DATA, b"DATA\r\n", timeouts.data_s),
+        ]
+
+    async def _announce(self, commands: list[_Command]) -> None:
+        """Everything up to 354; raises the first refusal. With PIPELINING it leaves in one packet (RFC 2920)."""
+        pipelining = self._offers.pipelining
+        refusal: DeliveryError | None = None
+        taken = 0  # recipients; for partial acceptance: keep their refusals and go on while this is not 0
+        try:
+            if pipelining:
+                self._wire.send(b"".join(command.line for command in commands), len(commands))
+            for step, line, timeout_s in commands:
+                if not pipelining:
+                    self._wire.send(line, 1)
+                reply = await self._wire.reply(timeout_s)
+                if reply.code == 421:
+                    raise refusal or LostBeforeBody(classify(step, reply.code, reply.text))
+                if step is Step.DATA:
+                    await self._settle(reply, refusal, taken)
+                elif reply.positive:
+                    taken += step is Step.RCPT
+                else:
+                    refusal = refusal or classify(step, reply.code, reply.text)
+                    if not pipelining:
+                        self._stay()
+                        raise refusal
+        except Cut as cut:
+            raise refusal or LostBeforeBody(classify_cut(Step.DATA, cut.code, cut.response)) from None
+
+    async def _settle(self, reply: Reply, refusal: DeliveryError | None, taken: int) -> None:
+        """What the reply to DATA leads to, given how the envelope fared."""
+        if reply.code == 354:
+            if refusal is None:
+                return
+            if taken:  # a lone dot would send them an empty mail
+                raise refusal
+            self._wire.send(b".\r\n", 1)  # RFC 2920 3.1: ends what nobody receives, so the answer means nothing
+            await self._wire.reply(self._timeouts.data_s)
+        elif refusal is None:
+            refusal = classify(Step.DATA, reply.code, reply.text)
+            if reply.code < 400 or 500 <= reply.code <= 504:  # out of step
+                raise refusal
+        elif reply.code < 400:
+            raise refusal
+        self._stay()
+        raise refusal
+
+    async def _hand_over(self, letter: Letter, dispatch: Dispatch) -> Accepted:
+        """The body, then by itself the dot, then the answer."""
+        step = Step.DATA
+        try:
+            body = memoryview(letter.body)
+            for start in range(0, len(body), BLOCK_BYTES):
+                if start:
+                    await asyncio.sleep(0)  # others want their turn, and a cut wants to be noticed before the dot
+                await self._wire.write(body[start : start + BLOCK_BYTES], self._timeouts.block_s)
+            self._wire.check()
+            dispatch.before_last_byte()
+            step = Step.DOT
+            self._wire.send(b".\r\n", 1)
+            reply = await self._wire.reply(self._timeouts.dot_s)
+        except Cut as cut:
+            if cut.reply is not None and cut.reply.code >= 400:  # refused in the midst of the body
+                raise classify(Step.DOT, cut.reply.code, cut.reply.text) from None
+            raise classify_cut(step, cut.code, cut.response) from None
+        if reply.positive:
+            self._in_step = True
+            return _accepted(reply)
+        if reply.code < 400:
+            raise classify_cut(Step.DOT, "out_of_step", reply.text)
+        if reply.code != 421:
+            self._stay()
+        raise classify(Step.DOT, reply.code, reply.text)
+
+    def _stay(self) -> None:
+        """The mail is off, the connection may serve the next one."""
+        self._in_step = self._needs_reset = True
+
+
+def _accepted(reply: Reply) -> Accepted:
+    found = _PROVIDER_MESSAGE_ID.search(reply.text)
+    return Accepted(
+        code=f"{reply.code} {enhanced_code(reply.text)}".rstrip(),
+        response=reply.text,
+        provider_message_id=found[found.lastgroup or 0] if found else None,
+    )

@@ -1,0 +1,132 @@
+"""Servers, certificates and adapters for the provider tests. Nothing here needs PostgreSQL or Redis."""
+
+import datetime as dt
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from janus_mail.providers.contract import Mail
+from janus_mail.providers.smtp import SmtpAdapter
+from janus_mail.providers.smtp_config import SmtpConfig
+from janus_mail.providers.smtp_opening import SmtpTimeouts
+
+from .scripted_smtp import ScriptedSmtp
+
+SHORT = SmtpTimeouts(
+    connect_s=3, greeting_s=3, mail_s=3, rcpt_s=3, data_s=3, block_s=3, dot_s=3, pool_s=3
+)  # far above what loopback needs, far below a test's patience
+
+CONTENT = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: Hello\r\n\r\nHello.\r\n"
+
+
+class Hold:
+    """The engine's side of a dispatch: counts, and refuses where a test wants it to."""
+
+    def __init__(self, *, refuse_dispatch: Exception | None = None, refuse_last_byte: Exception | None = None) -> None:
+        self.dispatches = 0
+        self.last_bytes = 0
+        self._refuse_dispatch = refuse_dispatch
+        self._refuse_last_byte = refuse_last_byte
+
+    async def before_dispatch(self) -> None:
+        self.dispatches += 1
+        if self._refuse_dispatch is not None:
+            raise self._refuse_dispatch
+
+    def before_last_byte(self) -> None:
+        self.last_bytes += 1
+        if self._refuse_last_byte is not None:
+            raise self._refuse_last_byte
+
+
+def mail_to(*recipients: str, content: bytes = CONTENT, **changes: Any) -> Mail:
+    fields: dict[str, Any] = {
+        "sender": "a@example.com",
+        "recipients": recipients or ("b@example.net",),
+        "content": content,
+        "smtputf8": False,
+        "message_id": "<1@example.com>",
+        "idempotency_key": "key-1",
+    }
+    return Mail(**(fields | changes))
+
+
+class Certificate(NamedTuple):
+    path: Path
+    server_context: ssl.SSLContext
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Self-signed, for 127.0.0.1 and no other name."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "scripted.test")])
+    now = dt.datetime.now(dt.UTC)
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path, key_path = folder / "cert.pem", folder / "key.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, key_path)
+    return Certificate(path, context)
+
+
+@pytest.fixture
+def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The self-signed certificate counts as an authority, as an administrator can arrange it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+
+
+Serve = Callable[..., Awaitable[ScriptedSmtp]]
+Connect = Callable[..., SmtpAdapter]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    servers: list[ScriptedSmtp] = []
+
+    async def start(**script: Any) -> ScriptedSmtp:
+        servers.append(await ScriptedSmtp(**script).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+@pytest.fixture
+async def adapter_to() -> AsyncIterator[Connect]:
+    adapters: list[SmtpAdapter] = []
+
+    def connect(server: ScriptedSmtp | int, *, timeouts: SmtpTimeouts = SHORT, **config: Any) -> SmtpAdapter:
+        port = server if isinstance(server, int) else server.port
+        fields = {"host": "127.0.0.1", "port": port, "security": "none", "local_hostname": "janus.test"} | config
+        adapters.append(SmtpAdapter(SmtpConfig(**fields), timeouts=timeouts))
+        return adapters[-1]
+
+    yield connect
+    for adapter in adapters:
+        await adapter.close()
