@@ -87,7 +87,7 @@ async def test_a_rejected_recipient_fails_without_failover(shop: Workshop, worke
     assert await shop.story(event_id) == [("first", "recipient_rejected"), ("first", "accepted")]
     event = await shop.event_row(event_id)
     assert (event["status"], event["counts"]) == ("partly_sent", {"failed": 1, "sent": 1})
-    assert "550" in event["error_message"]
+    assert event["error_message"] == "recipient_rejected: 550 5.1.1 No such mailbox here"
 
 
 async def test_with_every_provider_down_it_waits_and_goes_out_later(shop: Workshop, worker: WorkerProcess) -> None:

@@ -12,6 +12,7 @@ from janus_mail.models.states import State, WaitingFor
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.storage.database import Database
 
+_LAST_ERROR_MOST = 300
 _RESPONSE_MOST = 2000  # characters; the rest of what a server said is of no use to anyone
 
 
@@ -115,7 +116,7 @@ class Recorder:
                 [_clean(i.response) for i in items], [i.dispatched_ms for i in items], [i.latency_ms for i in items],
                 [i.next_state.value for i in items], [i.wait_s for i in items], [i.waiting_for for i in items],
                 [i.provider_message_id and _clean(i.provider_message_id) for i in items],
-                [i.next_round for i in items],
+                [i.next_round for i in items], [_last_error(i) for i in items],
             )  # fmt: skip
             finished = {row["id"] for row in rows}
             caught = [
@@ -147,6 +148,14 @@ class Recorder:
             _clean(f"late reply: {finish.code} {finish.response}"), finish.provider_message_id,
         )  # fmt: skip
         return row is not None
+
+
+def _last_error(item: Finish) -> str | None:
+    """In one line, for lists: the outcome, the code, what was said. Null once the message is sent."""
+    if item.next_state is State.SENT:
+        return None
+    said = item.response.removeprefix(item.code.partition(" ")[2])  # servers repeat the enhanced code in their text
+    return _clean(f"{item.outcome}: {item.code} {' '.join(said.split())}".rstrip())[:_LAST_ERROR_MOST]
 
 
 def _clean(text: str) -> str:

@@ -46,9 +46,10 @@ FINISH = f"""
     given AS MATERIALIZED (
         SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::int8[], $7::bool[], $8::uuid[], $9::text[], $10::text[],
                              $11::text[], $12::text[], $13::text[], $14::int[], $15::int[], $16::text[], $17::float8[],
-                             $18::text[], $19::text[], $20::bool[])
+                             $18::text[], $19::text[], $20::bool[], $21::text[])
             AS g (attempt_id, message_id, fence, opened, provider_id, provider_kind, provider_name, outcome, code,
-                  response, dispatched_ms, latency_ms, next_state, wait_s, waiting_for, provider_message_id, next_round)
+                  response, dispatched_ms, latency_ms, next_state, wait_s, waiting_for, provider_message_id, next_round,
+                  last_error)
     ),
     held AS MATERIALIZED (
         SELECT m.id, m.attempt_count, m.lease_expires_at FROM messages m JOIN given g ON g.message_id = m.id
@@ -83,8 +84,7 @@ FINISH = f"""
             provider_id = g.provider_id,
             provider_message_id = coalesce(g.provider_message_id, m.provider_message_id),
             sent_at = CASE WHEN g.next_state = 'sent' THEN clock.now ELSE m.sent_at END,
-            last_error = CASE WHEN g.next_state = 'sent' THEN NULL
-                              ELSE g.outcome || ': ' || trim(g.code || ' ' || left(g.response, 300)) END,
+            last_error = g.last_error,
             round = m.round + CASE WHEN g.next_round THEN 1 ELSE 0 END,
             waiting_for = CASE g.next_state WHEN 'scheduled' THEN g.waiting_for WHEN 'uncertain' THEN 'evidence' END,
             next_try_at = CASE g.next_state
