@@ -175,10 +175,11 @@ def load_settings(**overrides: Any) -> Settings:
         message = str(first["msg"]).removeprefix("Value error, ")
         if not first["loc"]:
             raise SettingsError(message) from None
-        raise SettingsError(f"{_variable(str(first['loc'][0]))}: {message}") from None
+        raise SettingsError(f"{variable_name(str(first['loc'][0]))}: {message}") from None
 
 
-def _variable(location: str) -> str:
+def variable_name(location: str) -> str:
+    """The environment variable that sets a field; what is no field stays as it is."""
     field = Settings.model_fields.get(location)
     if field is None:
         return location

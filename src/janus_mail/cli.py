@@ -1,0 +1,330 @@
+"""`janus …`: the commands. What a command needs is imported when it runs, so that each one starts fast."""
+
+import asyncio
+import secrets
+import sys
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import typer
+from pydantic import SecretStr
+
+from janus_mail.errors import ApiError
+from janus_mail.settings import Settings, SettingsError, load_settings, variable_name
+
+if TYPE_CHECKING:
+    from janus_mail.storage.database import Database
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Janus: takes an email and a time, and makes sure that it leaves at that time, once.",
+)  # fmt: skip
+keys = typer.Typer(no_args_is_help=True, help="API keys of a workspace.")
+config = typer.Typer(no_args_is_help=True, help="The settings in force.")
+database = typer.Typer(no_args_is_help=True, help="The database of a developer.")
+app.add_typer(keys, name="keys")
+app.add_typer(config, name="config")
+app.add_typer(database, name="database")
+
+Workspace = Annotated[str, typer.Option(help="The workspace's name.")]
+
+
+@app.command()
+def api() -> None:
+    """Serve the HTTP API and the pages."""
+    import uvicorn
+
+    from janus_mail.app import create_app
+
+    settings = load_settings()
+    uvicorn.run(
+        create_app(settings), host=settings.host, port=settings.port, access_log=False, log_config=None,
+        log_level="warning", server_header=False, timeout_graceful_shutdown=5,
+    )  # fmt: skip
+
+
+@app.command()
+def worker(
+    id: Annotated[uuid.UUID | None, typer.Option(help="This worker's id; default: a fresh one.")] = None,  # noqa: A002
+    succeeds: Annotated[uuid.UUID | None, typer.Option(help="A worker that is known to be dead.")] = None,
+) -> None:
+    """Send what is due, until SIGTERM."""
+    from uuid_utils.compat import uuid7
+
+    from janus_mail import worker as process
+    from janus_mail.telemetry import logs
+
+    settings = load_settings()
+    _ = settings.database_dsn, settings.require_secret_keys()  # what is missing is said before anything is waited for
+    logs.configure(settings.effective_log_format, settings.log_level)
+    raise typer.Exit(process.run(settings, worker_id=id or uuid7(), succeeds=succeeds))
+
+
+@app.command()
+def dev(
+    tied_to_parent: Annotated[bool, typer.Option(hidden=True, help="Stop when the parent process ends.")] = False,
+) -> None:
+    """Run everything for a first try: PostgreSQL, Redis, API and worker. Ctrl-C stops all."""
+    from janus_mail import supervisor
+    from janus_mail.storage.embedded import EmbeddedServerError
+
+    try:
+        code = supervisor.run(tied_to_parent=tied_to_parent)
+    except (supervisor.CannotStart, EmbeddedServerError) as error:
+        _fail(str(error), code=1)
+    raise typer.Exit(code)
+
+
+@app.command()
+def migrate(
+    to: Annotated[str, typer.Option(help="A revision; an older one or `base` goes back.")] = "head",
+) -> None:
+    """Bring the database up to this version, and make the workspace `default`."""
+    from janus_mail.routing.seed import seed_default_workspace
+    from janus_mail.storage.migrate import migrate as run_migrations
+
+    with _settings_with_database() as settings:
+        _run(run_migrations(settings.database_dsn, to))
+        if to == "head":
+            _with_database(settings, seed_default_workspace)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Option(help="Where to write; `-` prints.", allow_dash=True)] = Path(".env"),
+) -> None:
+    """Write a .env with fresh secrets. Never overwrites one."""
+    from cryptography.fernet import Fernet
+
+    text = (
+        "# Made by `janus init`. Keep it secret, and keep a copy: what JANUS_SECRET_KEYS encrypted needs it.\n"
+        "# .env.example explains every setting.\n"
+        f"JANUS_SECRET_KEYS={Fernet.generate_key().decode()}\n"
+        f"POSTGRES_PASSWORD={secrets.token_urlsafe(24)}\n"
+    )
+    if file == Path("-"):
+        typer.echo(text, nl=False)
+        return
+    try:
+        file.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        _fail(f"{file} is there already and stays as it is", code=1)
+    file.write_text(text)
+    typer.echo(f"{file} written, with fresh secrets")
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    workspace: Workspace = "default",
+    scope: Annotated[list[str] | None, typer.Option(help="May be given several times; default: every scope.")] = None,
+) -> None:
+    """Make an API key and print it, this once."""
+    from janus_mail.accounts.keys import ALL_SCOPES, create_key
+
+    with _settings_with_database() as settings:
+        typer.echo(
+            _with_database(
+                settings, lambda db: create_key(db, workspace=workspace, name=name, scopes=scope or ALL_SCOPES)
+            )
+        )
+
+
+@keys.command("list")
+def keys_list(workspace: Workspace = "default") -> None:
+    """Show the keys, newest first: prefix, name, scopes, when made, last used and revoked."""
+    from janus_mail.accounts.keys import list_keys
+
+    with _settings_with_database() as settings:
+        for key in _with_database(settings, lambda db: list_keys(db, workspace=workspace)):
+            used = f"used {key.last_used_at:%Y-%m-%d %H:%M}Z" if key.last_used_at else "never used"
+            ended = f"  revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
+            made = f"made {key.created_at:%Y-%m-%d}"
+            typer.echo(f"{key.prefix}  {key.name}  {','.join(key.scopes)}  {made}  {used}{ended}")
+
+
+@keys.command("revoke")
+def keys_revoke(
+    prefix: Annotated[str, typer.Argument(help="What stands between `janus_` and the next `_`.")],
+    workspace: Workspace = "default",
+) -> None:
+    """Refuse a key from now on."""
+    from janus_mail.accounts.keys import revoke_key
+
+    with _settings_with_database() as settings:
+        _with_database(settings, lambda db: revoke_key(db, workspace=workspace, prefix=prefix))
+
+
+@config.command("check")
+def config_check() -> None:
+    """Show every setting, secrets masked, and whether PostgreSQL and Redis can be used."""
+    from janus_mail.storage.check import check_postgres, check_redis
+    from janus_mail.storage.data_folder import named_or_running
+
+    settings = load_settings()
+    for field in Settings.model_fields:
+        default = "" if field in settings.model_fields_set else "  (default)"
+        typer.echo(f"{variable_name(field)}={_shown(field, getattr(settings, field))}{default}")
+    in_use = named_or_running(settings) or settings
+    findings = [asyncio.run(check(in_use)) for check in (check_postgres, check_redis)]
+    for finding in findings:
+        typer.echo(finding.text)
+    if in_use is settings:  # a running `janus dev` has its own
+        settings.require_secret_keys()
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+@database.command("init")
+def database_init() -> None:
+    """Make the database if it is missing, migrate it, and make the workspace `default`."""
+    with _settings_with_database(_developer_settings()) as settings:
+        _set_up(settings)
+
+
+@database.command("revision")
+def database_revision(message: Annotated[str, typer.Argument(help="What changes, in a few words.")]) -> None:
+    """Write a migration from what the models have and the database has not."""
+    from janus_mail.storage.developing import write_revision
+    from janus_mail.storage.migrate import migrate as run_migrations
+
+    with _settings_with_database(_developer_settings()) as settings:
+        _run(run_migrations(settings.database_dsn))
+        path = _run(write_revision(settings.database_dsn, message))
+    typer.echo(f"{path} written; read it before you use it" if path else "Models and migrations agree: nothing written")
+
+
+@database.command("reset")
+def database_reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Remove everything that Janus keeps in the database, and set it up again."""
+    from janus_mail.storage.folder_lock import published
+    from janus_mail.storage.migrate import migrate as run_migrations
+
+    developer = _developer_settings()
+    if developer.env == "production":
+        raise SettingsError("JANUS_ENV is production: nothing was reset")
+    if published(developer.data_dir, wait_s=0.1) is not None:
+        _fail(f"Janus is running in {developer.data_dir}: stop it first", code=1)
+    with _settings_with_database(developer) as settings:
+        name = _without_password(settings.database_dsn)
+        if not yes and not _agreed(f"Delete every event, mail, provider and key in {name}?"):
+            _fail("Nothing was deleted; with --yes (make db-reset FORCE=1) nothing is asked", code=1)
+        _run(run_migrations(settings.database_dsn, "base"))
+        _set_up(settings)
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort:  # nobody is there to answer
+        return False
+
+
+def _developer_settings() -> Settings:
+    """Who uses the developer's commands is in development, unless something says otherwise."""
+    settings = load_settings()
+    return settings if "env" in settings.model_fields_set else load_settings(env="development")
+
+
+def _set_up(settings: Settings) -> None:
+    from janus_mail.routing.seed import seed_default_workspace, seed_development
+    from janus_mail.storage.data_folder import DataFolder
+    from janus_mail.storage.developing import create_database
+    from janus_mail.storage.migrate import migrate as run_migrations
+    from janus_mail.storage.secrets import SecretBox
+
+    _run(create_database(settings.database_dsn))
+    _run(run_migrations(settings.database_dsn))
+    if settings.env == "development":
+        box = SecretBox(DataFolder(settings.data_dir).secret_keys(settings))
+        _with_database(settings, lambda db: seed_development(db, box))
+    else:
+        _with_database(settings, seed_default_workspace)
+
+
+@contextmanager
+def _settings_with_database(settings: Settings | None = None) -> Iterator[Settings]:
+    from janus_mail.storage.data_folder import database_in_reach
+    from janus_mail.storage.embedded import EmbeddedServerError
+
+    try:
+        with database_in_reach(settings or load_settings(), _say_progress) as completed:
+            yield completed
+    except EmbeddedServerError as error:
+        _fail(str(error), code=1)
+
+
+def _say_progress(text: str) -> None:
+    typer.echo(f"==> {text}", err=True)
+
+
+def _with_database(settings: Settings, work: "Callable[[Database], Coroutine[Any, Any, T]]") -> T:
+    from janus_mail.storage.database import Database
+
+    async def work_on_it() -> T:
+        opened = await Database.open(settings.database_dsn, pool_size=1)
+        try:
+            return await work(opened)
+        finally:
+            await opened.close()
+
+    return _run(work_on_it())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import asyncpg
+    from sqlalchemy.exc import DBAPIError
+
+    from janus_mail.storage.database import CONNECTION_LOST
+
+    no_use: tuple[type[BaseException], ...] = (*CONNECTION_LOST, asyncpg.PostgresError, DBAPIError)
+    try:
+        return asyncio.run(work)
+    except no_use as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        _fail(f"PostgreSQL cannot be used: {reason}", code=1)
+
+
+def _shown(field: str, value: object) -> str:
+    if field in {"database_url", "redis_url"} and isinstance(value, SecretStr):
+        return _without_password(value.get_secret_value())
+    if isinstance(value, SecretStr):
+        return "(hidden)"
+    if isinstance(value, tuple):
+        return f"({len(value)} hidden)"
+    return "" if value is None else str(value)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    login, at, server = parts.netloc.rpartition("@")
+    user, colon, _ = login.partition(":")
+    # The query may hold a password too.
+    return urlunsplit((parts.scheme, user + (f"{colon}(hidden)" if colon else "") + at + server, parts.path, "", ""))
+
+
+def _fail(message: str, *, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """What a person can put right is one line on stderr; exit code 2 when it is a setting."""
+    try:
+        app()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except ApiError as error:
+        typer.echo(error.message, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
