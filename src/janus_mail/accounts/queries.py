@@ -1,0 +1,45 @@
+"""The SQL of API keys and of who calls."""
+
+from typing import Final
+
+# «stale»: its last use is to be noted again, by the database's clock.
+KEY_BY_PREFIX: Final = """
+    SELECT key.id, key.name, key.digest, key.scopes, key.workspace_id, workspace.name AS workspace_name,
+           key.revoked_at IS NULL AND (key.expires_at IS NULL OR key.expires_at > clock_timestamp()) AS valid,
+           key.last_used_at IS NULL OR key.last_used_at < clock_timestamp() - interval '1 minute' AS stale
+    FROM api_keys AS key
+    JOIN workspaces AS workspace ON workspace.id = key.workspace_id
+    WHERE key.prefix = $1
+"""
+
+# Again the condition: of several requests at once, one writes.
+TOUCH_KEY: Final = """
+    UPDATE api_keys SET last_used_at = clock_timestamp()
+    WHERE workspace_id = $1 AND id = $2
+      AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
+"""
+
+INSERT_KEY: Final = """
+    INSERT INTO api_keys (id, workspace_id, name, prefix, digest, scopes, expires_at)
+    SELECT $1, workspace.id, $3, $4, $5, $6, $7
+    FROM workspaces AS workspace
+    WHERE workspace.name = $2
+    RETURNING id
+"""
+
+LIST_KEYS: Final = """
+    SELECT key.id, key.name, key.prefix, key.scopes, key.created_at, key.expires_at, key.last_used_at, key.revoked_at
+    FROM api_keys AS key
+    JOIN workspaces AS workspace ON workspace.id = key.workspace_id
+    WHERE workspace.name = $1
+    ORDER BY key.id DESC
+"""
+
+REVOKE_KEY: Final = """
+    UPDATE api_keys AS key SET revoked_at = coalesce(key.revoked_at, clock_timestamp()), updated_at = clock_timestamp()
+    FROM workspaces AS workspace
+    WHERE workspace.id = key.workspace_id AND workspace.name = $1 AND key.prefix = $2
+    RETURNING key.id
+"""
+
+WORKSPACE_BY_NAME: Final = "SELECT id FROM workspaces WHERE name = $1"

@@ -1,0 +1,54 @@
+"""The API process: the FastAPI application, its middleware and its routers."""
+
+import re
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from janus_mail import pages
+from janus_mail.compat import form_api
+from janus_mail.events import endpoints as events
+from janus_mail.routing import endpoints as routing
+from janus_mail.settings import Settings, load_settings
+from janus_mail.telemetry import logs
+from janus_mail.web import docs, health
+from janus_mail.web.body_limit import KIB, MIB, BodyLimit, Limit
+from janus_mail.web.errors import UnexpectedErrors
+from janus_mail.web.lifespan import lifespan
+from janus_mail.web.openapi import DocumentedApp
+from janus_mail.web.request_id import RequestId
+from janus_mail.web.request_log import RequestLog
+from janus_mail.web.security_headers import SecurityHeaders
+
+_BODY_DEFAULT: Final = 64 * KIB
+_BODY_LIMITS: Final = (
+    Limit(re.compile(r"/api/events/batch"), 32 * MIB),
+    Limit(re.compile(r"/api/events(/[^/]+)?"), 3 * MIB),
+    # Forms: an octet beyond ASCII travels as three.
+    Limit(re.compile(r"/add(/[a-z]+)?"), 8 * MIB),
+    Limit(re.compile(r"/send_email/?"), 128 * KIB),
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Raises `SettingsError` where a setting is missing; PostgreSQL may come later."""
+    settings = settings or load_settings()
+    logs.configure(settings.effective_log_format, settings.log_level)
+    app = DocumentedApp(
+        public_url=settings.public_url,
+        lifespan=lifespan(settings),
+        # The outermost first.
+        middleware=[
+            Middleware(RequestId),
+            Middleware(RequestLog),
+            Middleware(SecurityHeaders),
+            Middleware(UnexpectedErrors),
+            Middleware(BodyLimit, default=_BODY_DEFAULT, limits=_BODY_LIMITS),
+        ],
+    )
+    for router in (events.router, routing.router, form_api.router, health.router):
+        app.include_router(router)
+    docs.install(app)
+    pages.install(app)  # and with them the handlers of errors, so that browsers see a page
+    return app

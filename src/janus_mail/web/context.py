@@ -1,0 +1,36 @@
+"""What every route reaches: the process's connections, opened by the app's lifespan."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from redis.asyncio import Redis
+
+from janus_mail.delivery.bell import Bell
+from janus_mail.errors import Unavailable
+from janus_mail.settings import Settings
+from janus_mail.storage.database import Database
+from janus_mail.storage.list_cache import ListCache
+from janus_mail.storage.secrets import SecretBox
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One per process, at `app.state.context` as soon as PostgreSQL was reached."""
+
+    settings: Settings
+    database: Database
+    redis: Redis | None
+    list_cache: ListCache
+    secrets: SecretBox
+    bell: Bell
+
+
+def _of(request: Request) -> Context:
+    context: Context | None = getattr(request.app.state, "context", None)
+    if context is None:
+        raise Unavailable("The database cannot be reached yet: try again in 2 seconds.", retry_after_s=2)
+    return context
+
+
+ContextDep = Annotated[Context, Depends(_of)]

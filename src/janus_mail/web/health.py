@@ -1,0 +1,96 @@
+"""Health, for what watches us: `/healthz` whether the process lives, `/readyz` whether it can do its work."""
+
+import asyncio
+from typing import Final, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from redis.asyncio import Redis
+from sqlalchemy.exc import DBAPIError
+from starlette.datastructures import State
+
+from janus_mail.storage.database import CONNECTION_LOST
+from janus_mail.storage.migrate import is_migrated
+from janus_mail.storage.redis import REDIS_AWAY
+from janus_mail.web.context import Context
+from janus_mail.web.errors import REQUEST_ID_HEADER
+
+_PATIENCE_S: Final = 2
+_AWAY: Final[tuple[type[BaseException], ...]] = (*CONNECTION_LOST, DBAPIError)
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """What the process needs, and how each of it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ready": True, "database": "ok", "redis": "ok"}]})
+
+    ready: bool = Field(description="Whether requests can be answered.")
+    database: Literal["ok", "unreachable", "not migrated"]
+    redis: Literal["ok", "unreachable", "not configured"] = Field(
+        description="Reported, not required: without it events are accepted and delivered all the same."
+    )
+
+
+router = APIRouter(tags=["Health"])
+
+
+@router.head("/healthz", include_in_schema=False)
+@router.get("/healthz", responses={200: {"headers": REQUEST_ID_HEADER}})
+async def is_alive() -> Liveness:
+    """Whether the process lives. Asks nothing of the database: restarting us would not bring it back."""
+    return Liveness()
+
+
+@router.head("/readyz", include_in_schema=False)
+@router.get(
+    "/readyz",
+    responses={
+        200: {"headers": REQUEST_ID_HEADER},
+        503: {
+            "model": Readiness,
+            "description": "Something that is required is missing.",
+            "headers": REQUEST_ID_HEADER,
+            "content": {"application/json": {"example": {"ready": False, "database": "unreachable", "redis": "ok"}}},
+        },
+    },
+)
+async def is_ready(request: Request, response: Response) -> Readiness:
+    """Whether PostgreSQL can be reached and has our tables, and how Redis is."""
+    state = request.app.state
+    database, redis = await asyncio.gather(_database(state), _redis(state.redis))
+    if database != "ok":
+        response.status_code = 503
+    return Readiness(ready=database == "ok", database=database, redis=redis)
+
+
+async def _database(state: State) -> Literal["ok", "unreachable", "not migrated"]:
+    context: Context | None = state.context
+    if context is None:
+        return "unreachable"
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await context.database.pool.fetchval("SELECT 1")
+            # Asked until it is once true: while a newer release migrates, this older one goes on.
+            state.migrated = getattr(state, "migrated", False) or await is_migrated(context.database)
+    except _AWAY:
+        return "unreachable"
+    return "ok" if state.migrated else "not migrated"
+
+
+async def _redis(redis: Redis | None) -> Literal["ok", "unreachable", "not configured"]:
+    if redis is None:
+        return "not configured"
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await redis.ping()
+    except REDIS_AWAY:
+        return "unreachable"
+    return "ok"

@@ -1,0 +1,82 @@
+"""The OpenAPI document: what is true of all routes, and no answer that Janus never gives."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from janus_mail import __version__
+
+TITLE: Final = "Janus"
+SUMMARY: Final = "Give it an email and a time; it leaves at that time, once, through whichever email service works."
+DESCRIPTION: Final = """
+Schedule a mail with one request:
+
+    curl -X POST http://localhost:8000/api/events -H "Content-Type: application/json" \\
+      -H "Authorization: Bearer $JANUS_KEY" \\
+      -d '{"email_subject": "Hello World", "email_content": "This is a test email.",
+           "expected_sent_at": "2024-07-15T10:00:00", "recipients": "test@example.com"}'
+
+## Who you are
+Send an API key as `Authorization: Bearer janus_…`. `janus keys create --workspace default --name ci` makes one and
+shows it this once. A key has scopes: `events:read`, `events:write`, `providers:read`, `providers:write`, and `admin`,
+which implies them all. Under `make run` programs on the same machine need no key.
+
+## Doing it once
+Every POST that creates takes an `Idempotency-Key` (1 to 256 characters). The same key with the same body is answered
+for 24 hours with the first answer and `Idempotent-Replayed: true`, so that a request whose answer was lost can be sent
+again without harm. Another body under the same key is refused (409 `idempotency_key_reused`), and so is a second
+request while the first is still running (409 `idempotency_key_in_use`).
+
+## What all answers share
+JSON in UTF-8; instants as RFC 3339 in UTC. Fields that we do not know are refused. Every answer carries `X-Request-ID`;
+one that you send in is kept. Every error has the same shape: `error` is a sentence for a person, `code` is for a
+program and does not change, `details` name the fields to put right.
+
+Lists come newest first, `limit` at a time. `next_cursor` of one page is the `cursor` of the next, and stays right while
+items are added.
+""".strip()
+TAGS: Final[list[dict[str, Any]]] = [
+    {"name": "Events", "description": "What you schedule: content, recipients, one time."},
+    {"name": "Messages", "description": "One email of an event, and each try to send it."},
+    {"name": "Providers", "description": "Your accounts at email services, in the order in which they are tried."},
+    {"name": "Form API", "description": "The older form API, kept for scripts written against it."},
+    {"name": "Health", "description": "For what watches Janus."},
+]
+
+
+class DocumentedApp(FastAPI):
+    """FastAPI, whose document has nothing of the 422 that `web/errors.py` answers as 400."""
+
+    def __init__(self, *, public_url: str | None, **options: Any) -> None:
+        # First the address the document came from: «Try it out» works wherever it is shown.
+        servers = [{"url": "/", "description": "This server"}]
+        if public_url is not None:
+            servers.append({"url": public_url.rstrip("/"), "description": "Its public address"})
+        super().__init__(
+            title=TITLE,
+            summary=SUMMARY,
+            description=DESCRIPTION,
+            version=__version__,
+            license_info={"name": "MIT", "identifier": "MIT"},
+            openapi_tags=TAGS,
+            servers=servers,
+            docs_url=None,
+            redoc_url=None,
+            generate_unique_id_function=_operation_id,
+            **options,
+        )
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            document.get("components", {}).get("schemas", {}).pop(name, None)
+        return document
+
+
+def _operation_id(route: APIRoute) -> str:
+    """What generated clients call the operation: the function's name."""
+    return route.name

@@ -1,0 +1,49 @@
+"""One line for every request."""
+
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_log = structlog.stdlib.get_logger("janus_mail.request")
+# Asked every few seconds by whatever watches us.
+_QUIET = frozenset({"/healthz", "/readyz"})
+
+
+class RequestLog:
+    """Logs method, route, status and time; of the address only the route's template: the rest may be private."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 0  # nothing was answered: the client went away
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        finally:
+            ms = round((time.perf_counter() - began) * 1000, 1)
+            route = _template(scope)
+            level = "debug" if route in _QUIET and status < 500 else "info"
+            getattr(_log, level)("request", method=scope["method"], route=route, status=status, ms=ms)
+
+
+def _template(scope: Scope) -> str:
+    """`/api/events/{event_id}`; a mounted app is known by where it is mounted, another by its function's name."""
+    path: str | None = getattr(scope.get("route"), "path_format", None)
+    if path is not None:
+        return path
+    mounted: str = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))
+    if mounted:
+        return f"{mounted}/*"
+    return getattr(scope.get("endpoint"), "__name__", "none")

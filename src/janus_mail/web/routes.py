@@ -1,0 +1,101 @@
+"""How every route under /api reads and answers; what they share in the OpenAPI document is said here once."""
+
+import json
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from enum import Enum
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, params
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from janus_mail.errors import InvalidInput, UnsupportedMediaType
+from janus_mail.web.errors import REQUEST_ID_HEADER, responses
+
+_ALWAYS = (400, 401, 403, 405, 429, 503)
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+# What is no UUID is no address of ours: `PATCH /api/events/batch` is 405 and not an event with a strange id.
+_ID = re.compile(r"\{(\w+_id)\}")
+
+
+class JsonRequest(Request):
+    """Strict JSON: UTF-8 (RFC 8259 section 8.1), no NaN, no lone surrogate, no NUL, which PostgreSQL cannot store."""
+
+    async def json(self) -> Any:
+        body = await self.body()
+        value = orjson.loads(body)
+        if b"\\u0000" in body and _has_nul(value):
+            raise json.JSONDecodeError("the character U+0000 is not allowed", "", 0)
+        return value
+
+
+class ApiRoute(APIRoute):
+    """A route under /api. Answers go from pydantic straight to bytes as long as no response class is named."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        status_code: int | None = None,
+        methods: set[str] | list[str] | None = None,
+        responses: dict[int | str, dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        described = _describe(path, status_code or 200, set(methods or ["GET"]), responses or {})
+        path = _ID.sub(r"{\1:uuid}", path)
+        super().__init__(path, endpoint, status_code=status_code, methods=methods, responses=described, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
+
+        async def strict(request: Request) -> Response:
+            if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+                raise InvalidInput("The character U+0000 is not allowed in an address.")
+            if reads_json:
+                _require_json(request)
+            response = await handle(JsonRequest(request.scope, request.receive))
+            response.headers.setdefault("Cache-Control", "no-store")
+            # The place of RateLimit-Limit, -Remaining and -Reset, when rate limits come.
+            return response
+
+        return strict
+
+
+def api_router(prefix: str, tags: Sequence[str | Enum]) -> APIRouter:
+    """A router whose prefix begins with /api."""
+    return APIRouter(prefix=prefix, tags=list(tags), route_class=ApiRoute)
+
+
+def _describe(
+    path: str, success: int, methods: set[str], own: dict[int | str, dict[str, Any]]
+) -> dict[int | str, dict[str, Any]]:
+    statuses = [*_ALWAYS]
+    if "{" in path:
+        statuses.append(404)
+    if methods & _WITH_BODY:
+        statuses += [413, 415]
+    described: dict[int | str, dict[str, Any]] = {success: {"headers": REQUEST_ID_HEADER}}
+    described.update(responses(*sorted(statuses)))
+    for status, said in own.items():
+        headers = {**described.get(status, {}).get("headers", REQUEST_ID_HEADER), **said.get("headers", {})}
+        described[status] = {**described.get(status, {}), **said, "headers": headers}
+    return described
+
+
+def _require_json(request: Request) -> None:
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if has_body and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise UnsupportedMediaType("Send JSON, with the header `Content-Type: application/json`.")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+    return isinstance(value, list) and any(_has_nul(item) for item in value)

@@ -1,0 +1,71 @@
+"""What pydantic found wrong, as the one error that the caller is told."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic_core.core_schema import ErrorType
+
+from janus_mail.errors import Detail, InvalidInput
+
+_PLACES = ("body", "query", "path", "header", "cookie")
+_PYDANTICS_OWN = frozenset(get_args(ErrorType))
+_MOST_DETAILS = 100
+_UNKNOWN = object()
+
+
+def invalid_input(errors: Sequence[Mapping[str, Any]], body: Any = _UNKNOWN) -> InvalidInput:
+    """The error for `ValidationError.errors()`; `body` is what was validated.
+
+    A validator that raises `PydanticCustomError(code, sentence)` decides both; a missing field comes before it.
+    """
+    if errors[0]["type"] == "json_invalid":
+        return _invalid_json(errors[0])
+    details: list[Detail] = []
+    for error in errors:
+        detail = Detail(_field(error, body), _message(error))
+        if detail not in details and len(details) < _MOST_DETAILS:
+            details.append(detail)
+    if any(error["type"] == "missing" for error in errors):
+        return InvalidInput("Missing required fields.", code="missing_fields", details=details)
+    ours = next((error for error in errors if error["type"] not in _PYDANTICS_OWN), None)
+    if ours is not None:
+        return InvalidInput(ours["msg"], code=ours["type"], details=details)
+    if len(details) == 1:
+        return InvalidInput(f"{details[0].field}: {details[0].message}", details=details)
+    return InvalidInput(f"{len(details)} fields are not valid.", details=details)
+
+
+def _invalid_json(error: Mapping[str, Any]) -> InvalidInput:
+    reason = error.get("ctx", {}).get("error", "not JSON")
+    return InvalidInput(f"The body is not valid JSON: {reason}.", code="invalid_json")
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    match error["type"]:
+        case "missing":
+            return "This field is required."
+        case "extra_forbidden":
+            return "There is no such field."
+        case _:
+            text = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+            return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _field(error: Mapping[str, Any], body: Any) -> str:
+    """`("body", "recipients", "list[str]", 2)` is `recipients[2]`: a union's branch is no field of the caller's."""
+    steps = list(error["loc"])
+    data = body
+    if steps and steps[0] in _PLACES:
+        data = body if steps[0] == "body" else _UNKNOWN
+        steps = steps[1:]
+    path = ""
+    for number, step in enumerate(steps, 1):
+        if isinstance(step, int):
+            path += f"[{step}]"
+            data = data[step] if isinstance(data, list) and step < len(data) else _UNKNOWN
+            continue
+        absent = error["type"] == "missing" and number == len(steps)
+        if data is _UNKNOWN or (isinstance(data, Mapping) and (step in data or absent)):
+            path += f".{step}" if path else step
+            data = data.get(step, _UNKNOWN) if isinstance(data, Mapping) else _UNKNOWN
+    return path or "body"
