@@ -1,0 +1,202 @@
+"""The SQL of events, named. Every statement keeps to one workspace, which is $1."""
+
+from collections.abc import Iterable
+
+from janus_mail.events.rows import EVENT_COLUMNS
+
+# What bears on accepting, a row a provider (one of nulls where there is none), the route's order.
+FACTS = """
+    SELECT clock_timestamp() AS now, w.timezone, w.from_email, w.allowed_senders, w.on_uncertain,
+           p.id AS provider_id, p.kind, p.name, p.enabled, p.sandbox, p.from_email AS provider_from_email
+    FROM workspaces w LEFT JOIN providers p ON p.workspace_id = w.id AND p.deleted_at IS NULL
+    WHERE w.id = $1
+    ORDER BY p.position, p.id
+"""
+
+# Events and all their messages in one round trip, so in one transaction. $2 seconds until a message is given up.
+INSERT_EVENTS = """
+    WITH event AS MATERIALIZED (
+        SELECT * FROM unnest(
+            $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+            $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::int[], $16::timestamptz[], $17::text[],
+            $18::text[], $19::text[], $20::int[], $21::text[], $22::bool[], $23::text[], $24::text[], $25::text[],
+            $26::text[], $27::timestamptz[], $28::timestamptz[]
+        ) AS e (id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata, expected_sent_at,
+                timezone, priority, expires_at, send_as, group_recipients, first_recipients, recipients_count,
+                provider, failover, on_uncertain, warnings, created_by, counts, created_at, due_at)
+    ),
+    stored AS (
+        INSERT INTO events (
+            workspace_id, id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata,
+            expected_sent_at, timezone, priority, expires_at, send_as, group_recipients, first_recipients,
+            recipients_count, provider, failover, on_uncertain, warnings, created_by, counts, created_at, updated_at)
+        SELECT $1, id, subject, text, html, from_email, from_name, reply_to::jsonb, headers::jsonb,
+               ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)), metadata::jsonb, expected_sent_at, timezone,
+               priority, expires_at, send_as, group_recipients::jsonb, first_recipients::jsonb, recipients_count,
+               provider, failover, on_uncertain, ARRAY(SELECT jsonb_array_elements_text(warnings::jsonb)), created_by,
+               counts::jsonb, created_at, created_at
+        FROM event
+    )
+    INSERT INTO messages (
+        workspace_id, id, event_id, recipient, recipient_name, variables, due_at, next_try_at, priority, expires_at,
+        give_up_at)
+    SELECT $1, m.id, m.event_id, m.recipient, m.recipient_name, m.variables::jsonb, e.due_at, e.due_at, e.priority,
+           e.expires_at, e.due_at + $2 * interval '1 second'
+    FROM unnest($29::uuid[], $30::uuid[], $31::text[], $32::text[], $33::text[])
+             AS m (id, event_id, recipient, recipient_name, variables)
+         JOIN event e ON e.id = m.event_id
+"""
+
+# $2 a number made of workspace, route and key.
+LOCK_KEY = "SELECT pg_try_advisory_xact_lock($1)"
+
+# $2 route, $3 key, $4 how many seconds an answer is kept.
+KEPT_ANSWER = """
+    SELECT request_hash, resource_id, answer FROM idempotency_keys
+    WHERE workspace_id = $1 AND route = $2 AND key = $3
+      AND created_at > clock_timestamp() - $4 * interval '1 second'
+"""
+
+# An old row under this key is over its time: a younger one would have been answered.
+KEEP_ANSWER = """
+    INSERT INTO idempotency_keys (workspace_id, route, key, request_hash, status, resource_id, answer)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (workspace_id, route, key) DO UPDATE
+    SET request_hash = excluded.request_hash, status = excluded.status, resource_id = excluded.resource_id,
+        answer = excluded.answer, created_at = clock_timestamp()
+"""
+
+_COLUMNS = ", ".join(EVENT_COLUMNS)
+
+EVENT = f"SELECT {_COLUMNS} FROM events WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"  # noqa: S608
+
+# For a change: the version must not change in between. Taken before the locks on messages, so that two changes never
+# wait for one another in a ring.
+LOCK_EVENT = EVENT + " FOR NO KEY UPDATE"
+LOCK_EVENT_ONLY = "SELECT id FROM events WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE"
+
+EVENT_EXISTS = "SELECT EXISTS (SELECT FROM events WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL)"
+
+# The counts of this moment, for an answer that cannot wait for the roll-up.
+STATES = """
+    SELECT state, count(*)::int AS many, sum(attempt_count)::int AS attempts, min(sent_at) AS first_sent_at,
+           (array_agg(last_error ORDER BY id DESC) FILTER (WHERE last_error IS NOT NULL))[1] AS last_error
+    FROM messages WHERE workspace_id = $1 AND event_id = $2 GROUP BY state
+"""
+
+ALL_FINAL = """
+    SELECT NOT EXISTS (
+        SELECT FROM messages WHERE workspace_id = $1 AND event_id = $2
+        AND state IN ('scheduled', 'leased', 'sending', 'uncertain'))
+"""
+
+UPDATE_EVENT = """
+    UPDATE events
+    SET subject = $3, text = $4, html = $5, from_email = $6, from_name = $7, reply_to = $8, headers = $9, tags = $10,
+        metadata = $11, expected_sent_at = $12, timezone = $13, priority = $14, expires_at = $15, warnings = $16,
+        version = version + 1, updated_at = clock_timestamp()
+    WHERE workspace_id = $1 AND id = $2
+"""
+
+# Sent before its time: that is its time now.
+BRING_FORWARD = """
+    UPDATE events SET expected_sent_at = clock_timestamp(), version = version + 1, updated_at = clock_timestamp()
+    WHERE workspace_id = $1 AND id = $2 AND expected_sent_at > clock_timestamp()
+"""
+
+# Whose placeholders a changed text must be able to fill.
+UNSENT_VARIABLES = """
+    SELECT recipient, recipient_name, variables FROM messages
+    WHERE workspace_id = $1 AND event_id = $2 AND state IN ('scheduled', 'leased', 'failed') ORDER BY id
+"""
+
+ZONE = "SELECT timezone FROM workspaces WHERE id = $1"
+
+COUNT_BY_STATUS = """
+    SELECT status, count(*) AS many FROM events WHERE workspace_id = $1 AND deleted_at IS NULL GROUP BY status
+"""
+
+_MESSAGE = """
+    SELECT m.id, m.event_id, m.recipient, m.recipient_name, m.state, m.due_at, m.next_try_at, m.waiting_for,
+           m.attempt_count, m.provider_message_id, m.message_id_header, m.sent_at, m.last_error, m.delivery_status,
+           p.id AS provider_id, p.kind AS provider_kind, p.name AS provider_name
+    FROM messages m LEFT JOIN providers p ON p.id = m.provider_id AND p.workspace_id = m.workspace_id
+    WHERE m.workspace_id = $1 AND """
+
+MESSAGE = _MESSAGE + "m.id = $2"
+
+ATTEMPTS = """
+    SELECT number, provider_id, provider_kind, provider_name, started_at, dispatched_at, finished_at, latency_ms,
+           outcome, code, response
+    FROM attempts WHERE workspace_id = $1 AND message_id = $2 ORDER BY number
+"""
+
+# The providers that a filter may mean by an id, a name or a kind; removed ones too, for what they once sent.
+_PROVIDERS_NAMED = """
+    SELECT id FROM providers
+    WHERE workspace_id = $1 AND (id::text = lower({0}) OR lower(name) = lower({0}) OR kind = lower({0}))
+"""
+
+_EVENT_FILTERS = {
+    "cursor": "e.id < {0}",
+    "status": "e.status = {0}",
+    "from_email": "e.from_email = {0}",
+    "tag": "e.tags @> ARRAY[{0}]",
+    "q": "to_tsvector('simple', e.subject) @@ plainto_tsquery('simple', {0})",
+    "created_after": "e.created_at >= {0}",
+    "created_before": "e.created_at < {0}",
+    "expected_after": "e.expected_sent_at >= {0}",
+    "expected_before": "e.expected_sent_at < {0}",
+    "recipient": """e.id IN (
+        SELECT event_id FROM messages WHERE workspace_id = $1 AND recipient = {0}
+        UNION ALL
+        SELECT id FROM events WHERE workspace_id = $1 AND group_recipients IS NOT NULL AND (
+            group_recipients @> jsonb_build_object('to', jsonb_build_array(jsonb_build_object('email', {0})))
+            OR group_recipients @> jsonb_build_object('cc', jsonb_build_array(jsonb_build_object('email', {0})))
+            OR group_recipients @> jsonb_build_object('bcc', jsonb_build_array(jsonb_build_object('email', {0})))))""",
+    "provider": f"""(lower(e.provider) = lower({{0}}) OR EXISTS (
+        SELECT FROM messages m WHERE m.event_id = e.id AND m.provider_id IN ({_PROVIDERS_NAMED})))""",
+}
+
+_MESSAGE_FILTERS = {
+    "cursor": "m.id < {0}",
+    "state": "m.state = {0}",
+    "recipient": "m.recipient = {0}",
+    "event_id": "m.event_id = {0}",
+    "provider": f"m.provider_id IN ({_PROVIDERS_NAMED})",
+}
+
+
+def event_conditions(filters: Iterable[str]) -> str:
+    """`AND …` on `events e` for each filter; the workspace is $1, their values are $3, $4, …"""
+    return _conditions(_EVENT_FILTERS, filters)
+
+
+def list_events(filters: Iterable[str], most_octets: int) -> str:
+    """The newest $2 events that pass the filters, whose values are $3, $4, …; `found` counts them.
+
+    Fewer are given where their contents are large: none comes after `most_octets`.
+    """
+    return f"""
+        WITH page AS (
+            SELECT {_COLUMNS} FROM events e
+            WHERE e.workspace_id = $1 AND e.deleted_at IS NULL {event_conditions(filters)}
+            ORDER BY e.id DESC LIMIT $2
+        ),
+        measured AS (
+            SELECT *, count(*) OVER () AS found,
+                   sum(octet_length(coalesce(text, '')) + octet_length(coalesce(html, ''))) OVER (
+                       ORDER BY id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS octets_before
+            FROM page
+        )
+        SELECT {_COLUMNS}, found FROM measured WHERE coalesce(octets_before, 0) <= {most_octets} ORDER BY id DESC
+    """  # noqa: S608
+
+
+def list_messages(filters: Iterable[str]) -> str:
+    """The newest $2 messages that pass the filters, whose values are $3, $4, …"""
+    return f"{_MESSAGE} true {_conditions(_MESSAGE_FILTERS, filters)} ORDER BY m.id DESC LIMIT $2"
+
+
+def _conditions(known: dict[str, str], filters: Iterable[str]) -> str:
+    return " ".join(f"AND {known[name].format(f'${number}')}" for number, name in enumerate(filters, 3))

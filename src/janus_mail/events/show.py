@@ -1,0 +1,105 @@
+"""Showing one event or one message."""
+
+import uuid
+from typing import Any
+
+import asyncpg
+
+from janus_mail.accounts.access import Caller
+from janus_mail.delivery.rollup import status_of
+from janus_mail.errors import NotFound
+from janus_mail.events import queries
+from janus_mail.events.answers import AttemptOut, EventOut, MessageDetail, MessageOut, ProviderRef
+from janus_mail.events.rows import EVENT_COLUMNS, EventRow
+from janus_mail.models.states import FINAL, Priority, State
+from janus_mail.web.context import Context
+
+_NO_EVENT = "There is no such event."
+_NO_MESSAGE = "There is no such message."
+_NONE_YET = dict.fromkeys(State, 0)
+_PRIORITIES = {priority.value: priority.name.lower() for priority in Priority}
+
+
+async def read_event(context: Context, caller: Caller, event_id: uuid.UUID) -> EventOut:
+    """Raises NotFound."""
+    record = await context.database.pool.fetchrow(queries.EVENT, caller.workspace_id, event_id)
+    if record is None:
+        raise NotFound(_NO_EVENT)
+    return show_event(event_row(record))
+
+
+async def read_event_now(context: Context, caller: Caller, event_id: uuid.UUID) -> EventOut:
+    """As `read_event`, with status and counts of this moment, which the roll-up may not have written yet."""
+    async with context.database.transaction() as connection:
+        record = await connection.fetchrow(queries.EVENT, caller.workspace_id, event_id)
+        states = await connection.fetch(queries.STATES, caller.workspace_id, event_id)
+    if record is None:
+        raise NotFound(_NO_EVENT)
+    row = event_row(record)
+    row.counts = {state["state"]: state["many"] for state in states}
+    row.status = status_of(row.counts, begun=any(state["attempts"] for state in states))
+    row.exactly_sent_at = min(filter(None, (state["first_sent_at"] for state in states)), default=None)
+    row.error_message = next(filter(None, (state["last_error"] for state in states)), None)
+    return show_event(row)
+
+
+async def require_event(context: Context, caller: Caller, event_id: uuid.UUID) -> None:
+    """Raises NotFound."""
+    if not await context.database.pool.fetchval(queries.EVENT_EXISTS, caller.workspace_id, event_id):
+        raise NotFound(_NO_EVENT)
+
+
+async def read_message(context: Context, caller: Caller, message_id: uuid.UUID) -> MessageDetail:
+    """A message with its attempts. Raises NotFound."""
+    async with context.database.transaction() as connection:
+        record = await connection.fetchrow(queries.MESSAGE, caller.workspace_id, message_id)
+        attempts = await connection.fetch(queries.ATTEMPTS, caller.workspace_id, message_id)
+    if record is None:
+        raise NotFound(_NO_MESSAGE)
+    return MessageDetail(**_message(record), attempts=[_attempt(attempt) for attempt in attempts])
+
+
+def event_row(record: asyncpg.Record) -> EventRow:
+    """A record that has at least the columns of `EventRow`."""
+    return EventRow(**{name: record[name] for name in EVENT_COLUMNS})
+
+
+def show_event(row: EventRow) -> EventOut:
+    group = row.group_recipients or {}
+    return EventOut.model_validate(
+        {
+            "id": row.id, "status": row.status, "email_subject": row.subject, "email_content": row.text,
+            "email_html": row.html, "expected_sent_at": row.expected_sent_at, "timezone": row.timezone,
+            "recipients": row.first_recipients, "recipients_count": row.recipients_count, "cc": group.get("cc", []),
+            "bcc": group.get("bcc", []), "reply_to": row.reply_to, "send_as": row.send_as,
+            "from_email": row.from_email, "from_name": row.from_name, "provider": row.provider,
+            "failover": row.failover, "priority": _PRIORITIES[row.priority], "expires_at": row.expires_at,
+            "on_uncertain": row.on_uncertain, "headers": row.headers, "tags": row.tags, "metadata": row.metadata,
+            "warnings": row.warnings, "created_at": row.created_at, "created_by": row.created_by,
+            "updated_at": row.updated_at, "exactly_sent_at": row.exactly_sent_at,
+            "error_message": row.error_message, "counts": _NONE_YET | row.counts, "version": row.version,
+        }
+    )  # fmt: skip
+
+
+def show_message(record: asyncpg.Record) -> MessageOut:
+    return MessageOut(**_message(record))
+
+
+def _message(record: asyncpg.Record) -> dict[str, Any]:
+    shown = dict(record)
+    provider = ProviderRef.model_construct(
+        id=shown.pop("provider_id"), kind=shown.pop("provider_kind"), name=shown.pop("provider_name")
+    )
+    shown["provider"] = provider if provider.id is not None else None
+    if shown["state"] in FINAL:
+        shown["next_try_at"] = None
+    return shown
+
+
+def _attempt(record: asyncpg.Record) -> AttemptOut:
+    shown = dict(record)
+    provider = ProviderRef(
+        id=shown.pop("provider_id"), kind=shown.pop("provider_kind"), name=shown.pop("provider_name")
+    )
+    return AttemptOut(provider=provider, **shown)

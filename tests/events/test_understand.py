@@ -1,0 +1,125 @@
+"""What is accepted can be sent: whatever a caller may write, it is refused now or composed later."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import event as note
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from janus_mail.content.addresses import Mailbox
+from janus_mail.content.compose import Content, Letter
+from janus_mail.errors import InvalidInput
+from janus_mail.events.rows import NewEvent
+from janus_mail.events.schemas import EventCreate
+from janus_mail.events.understand import Facts, KnownProvider, understand
+
+NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
+FACTS = Facts(NOW, ZoneInfo("UTC"), "janus@example.com", None, "resend", [])
+
+
+def mostly(fit: st.SearchStrategy[str], odd: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """One in twelve is odd: with more hardly an event would be accepted."""
+    return st.integers(1, 12).flatmap(lambda number: odd if number == 7 else fit)
+
+
+FIT = st.text(st.characters(categories=["Lu", "Ll", "Nd", "Po", "Sc", "So"]), min_size=1, max_size=30)
+ODD = st.text(st.characters(categories=["Lu", "Zs", "Cc", "Cs", "Zl", "Po"]), max_size=30)
+PHRASES = st.sampled_from(
+    ["Hello {{name}}", "{{plan}}", "{{ email }}", "{{", "a\r\nb", "x\0", "=?utf-8?q?x?=", "From x", ".", "  "]
+)
+WORDS = mostly(FIT, PHRASES | ODD)
+GOOD_ADDRESSES = st.sampled_from(
+    [
+        "a@example.com",
+        "Ann <ann@example.com>",
+        '"Lee, Ann" <lee@example.com>',
+        "jörg@example.com",
+        "x@bücher.example",
+        '"quoted local"@example.com',
+        "root@localhost",
+        "a@example.com, b@example.com",
+    ]
+)
+ADDRESSES = mostly(GOOD_ADDRESSES, st.sampled_from(["no", "Eve\r\nBcc: x <e@example.com>"]))
+RECIPIENTS = ADDRESSES | st.lists(
+    ADDRESSES
+    | st.fixed_dictionaries(
+        {"email": ADDRESSES},
+        optional={"name": WORDS, "variables": st.dictionaries(st.sampled_from(["plan", "name"]), WORDS, max_size=2)},
+    ),
+    min_size=1,
+    max_size=3,
+)
+EVENTS = st.fixed_dictionaries(
+    {"email_subject": WORDS, "email_content": WORDS, "expected_sent_at": st.just("now"), "recipients": RECIPIENTS},
+    optional={
+        "email_html": WORDS,
+        "reply_to": RECIPIENTS,
+        "from_email": ADDRESSES,
+        "from_name": WORDS,
+        "headers": st.dictionaries(st.sampled_from(["X-A", "X-B", "X-C", "x-a"]), WORDS, max_size=2),
+    },
+)
+GROUPS = st.fixed_dictionaries({"send_as": st.just("group"), "cc": RECIPIENTS})
+
+
+def compose_all(new: NewEvent) -> None:
+    """Every message, as delivery does it."""
+    row = new.row
+    sender = Mailbox(row.from_email or "janus@example.com", row.from_name)
+    content = Content(
+        row.subject, row.text, row.html,
+        reply_to=tuple(Mailbox(entry["email"], entry["name"]) for entry in row.reply_to),
+        headers=tuple(row.headers.items()),
+    )  # fmt: skip
+    letter = Letter(content, sender, boundary_seed=row.id.hex)
+    group = row.group_recipients or {}
+    for message in new.messages:
+        to = [Mailbox(entry["email"], entry["name"]) for entry in group.get("to", ())]
+        composed = letter.compose(
+            to=to or [Mailbox(message.recipient, message.recipient_name)],
+            cc=[Mailbox(entry["email"], entry["name"]) for entry in group.get("cc", ())],
+            variables=message.variables, message_id="<1@example.com>", date=NOW,
+        )  # fmt: skip
+        assert composed.content.count(b"\r\nBcc:") == 0
+
+
+@settings(max_examples=400, deadline=None)
+@given(EVENTS, st.just({}) | GROUPS)
+def test_whatever_is_accepted_can_be_composed(fields: dict[str, Any], group: dict[str, Any]) -> None:
+    try:
+        new = understand(
+            EventCreate.model_validate(fields | group), FACTS, workspace_id=uuid.uuid4(), created_by="test"
+        )
+    except (ValidationError, InvalidInput):
+        note("refused")
+        return
+    note("accepted")
+    compose_all(new)
+
+
+def provider(name: str, kind: str, *, sandbox: bool = False, enabled: bool = True) -> KnownProvider:
+    return KnownProvider(uuid.uuid4(), kind, name, enabled, sandbox, None)
+
+
+def test_of_providers_of_one_kind_a_real_one_is_meant_and_one_that_is_on() -> None:
+    caught, off, on = (
+        provider("Caught", "ses", sandbox=True),
+        provider("Off", "ses", enabled=False),
+        provider("On", "ses"),
+    )
+    facts = Facts(NOW, ZoneInfo("UTC"), None, None, "resend", [caught, off, on])
+    assert facts.provider_named("ses") is on
+    assert facts.provider_named("caught") is caught
+    assert facts.provider_named(str(off.id).upper()) is off
+    assert facts.provider_named("sendgrid") is None
+
+
+def test_a_name_wins_over_a_kind() -> None:
+    named, of_kind = provider("ses", "smtp"), provider("Amazon", "ses")
+    facts = Facts(NOW, ZoneInfo("UTC"), None, None, "resend", [of_kind, named])
+    assert facts.provider_named("SES") is named
