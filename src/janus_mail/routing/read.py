@@ -1,0 +1,48 @@
+"""Showing providers, with their credentials masked."""
+
+import uuid
+
+import asyncpg
+
+from janus_mail.errors import NotFound
+from janus_mail.providers.registry import mask_config
+from janus_mail.routing import queries
+from janus_mail.routing.schemas import Circuit, Provider
+from janus_mail.storage.database import Database
+from janus_mail.storage.secrets import SecretBox, UnreadableSecret
+
+
+async def list_providers(
+    database: Database,
+    secrets: SecretBox,
+    workspace_id: uuid.UUID,
+    *,
+    after: uuid.UUID | None = None,
+    limit: int | None = None,
+) -> list[Provider]:
+    """The route: providers in the order in which they are tried, those behind `after` where given."""
+    rows = await database.pool.fetch(queries.ROUTE, workspace_id, after, limit)
+    return [shown(row, secrets) for row in rows]
+
+
+async def read_provider(
+    database: Database, secrets: SecretBox, workspace_id: uuid.UUID, provider_id: uuid.UUID
+) -> Provider:
+    """Raises `NotFound`."""
+    row = await database.pool.fetchrow(queries.PROVIDER, workspace_id, provider_id)
+    if row is None:
+        raise no_such_provider()
+    return shown(row, secrets)
+
+
+def shown(row: asyncpg.Record, secrets: SecretBox) -> Provider:
+    """A row as callers see it."""
+    try:
+        config = mask_config(row["kind"], secrets.open(row["config"]))
+    except UnreadableSecret:
+        config = None
+    return Provider.model_validate({**row, "config": config, "circuit": Circuit()})
+
+
+def no_such_provider() -> NotFound:
+    return NotFound("There is no such provider.")
