@@ -1,0 +1,165 @@
+"""`/add`: scheduling an email by hand."""
+
+import asyncio
+import uuid
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from janus_mail.content.addresses import Mailbox
+from janus_mail.errors import Conflict
+from janus_mail.events.accept import accept, accept_once, read_facts
+from janus_mail.events.answers import EventOut
+from janus_mail.events.idempotency import once_only
+from janus_mail.events.schemas import MAX_RECIPIENTS, EventCreate
+from janus_mail.events.show import read_event
+from janus_mail.events.understand import Facts
+from janus_mail.pages import queries
+from janus_mail.pages.add_check import ReadRecipients, Understood, check, read_recipients
+from janus_mail.pages.add_form import WHENS, AddForm, Problem
+from janus_mail.pages.add_outlook import outlook
+from janus_mail.pages.flash import Flash
+from janus_mail.pages.rendering import go_to, show, show_part
+from janus_mail.pages.route import providers_of
+from janus_mail.pages.times import zone_choices
+from janus_mail.pages.visit import OurForm, Visit, VisitDep, read_form
+from janus_mail.pages.words import ON_UNCERTAIN, count
+
+router = APIRouter()
+
+_PRIORITIES = (("normal", "Normal"), ("high", "High"), ("bulk", "Bulk"))
+_STILL_RUNNING_S = 0.1
+_TIMES_ASKED = 30
+_OLD_FORM = Problem("", "This page had grown old. Please look at it once more and send it again.")
+
+
+@router.get("/add")
+async def add_page(visit: VisitDep, again: uuid.UUID | None = None) -> Response:
+    """An empty form, or with `again` one that holds an earlier event's content."""
+    if again is None:
+        return await _show(visit, AddForm.blank(visit.clock))
+    event = await read_event(visit.context, visit.caller, again)
+    return await _show(visit, AddForm.again(event, await _recipients_of(visit, event), visit.clock))
+
+
+@router.post("/add")
+async def add(visit: VisitDep) -> Response:
+    sent, ours = await read_form(visit)
+    form = AddForm.sent(sent, visit.clock)
+    if not ours:  # what was typed is worth more than a page that says no
+        form.problems = [_OLD_FORM]
+        return await _show(visit, form, status=403)
+    understood = check(form, await _facts(visit), visit)
+    if understood.event is None:
+        form.problems = understood.problems
+        return await _show(visit, form, status=400)
+    event = await _accept_once(visit, form, understood.event)
+    return go_to(visit, f"/events/{event.id}", Flash("scheduled"))
+
+
+@router.post("/add/first")
+async def add_first(visit: VisitDep, _form: OurForm) -> Response:
+    """A mail to see how it goes, into the sandbox."""
+    event = await accept(
+        visit.context,
+        visit.caller,
+        EventCreate(
+            email_subject="Hello from Janus",
+            email_content="This mail was scheduled on the first page and left at once.\n\nIt works.\n",
+            expected_sent_at="now",
+            recipients="you@example.com",
+        ),
+    )
+    return go_to(visit, f"/events/{event.id}", Flash("scheduled"))
+
+
+@router.post("/add/recipients")
+async def recipients_part(visit: VisitDep, sent: OurForm) -> Response:
+    """How the recipients were read, while they are typed."""
+    read = read_recipients(AddForm.sent(sent, visit.clock)["recipients"])
+    return show_part(visit, "parts/recipients_update.html", **_read_words(read))
+
+
+@router.post("/add/check")
+async def happens_part(visit: VisitDep, sent: OurForm) -> Response:
+    """What will happen, while the form is filled in."""
+    form = AddForm.sent(sent, visit.clock)
+    understood = check(form, await _facts(visit), visit)
+    read = read_recipients(form["recipients"])
+    will = outlook(understood, read, await providers_of(visit), visit.clock, form["timezone"])
+    return show_part(visit, "parts/happens_update.html", will=will)
+
+
+async def _show(visit: Visit, form: AddForm, *, status: int = 200) -> Response:
+    facts = await _facts(visit)
+    read = read_recipients(form["recipients"])
+    understood: Understood = check(form, facts, visit)
+    providers = await providers_of(visit)
+    default = next((p.from_email for p in facts.providers if p.enabled and p.from_email), facts.from_email)
+    return await show(
+        visit,
+        "add.html",
+        status=status,
+        nav="events",
+        form=form,
+        will=outlook(understood, read, providers, visit.clock, form["timezone"]),
+        most_recipients=MAX_RECIPIENTS,
+        whens=list(WHENS.items()),
+        zones=_zones(visit, form),
+        default_sender=default or "",
+        providers=[("", "As the route says"), *((p.name, p.name) for p in facts.providers)],
+        priorities=_PRIORITIES,
+        uncertain=_uncertain(facts),
+        **_read_words(read),
+    )
+
+
+def _uncertain(facts: Facts) -> list[tuple[str, str]]:
+    """The workspace's own way first, as what is meant by nothing."""
+    usual = str(facts.on_uncertain)
+    return [("", ON_UNCERTAIN[usual]), *((way, words) for way, words in ON_UNCERTAIN.items() if way != usual)]
+
+
+def _zones(visit: Visit, form: AddForm) -> list[tuple[str, str]]:
+    """Every zone; the chosen one too where it has an unusual name."""
+    zones = zone_choices(visit.clock.now)
+    return zones if form["timezone"] in dict(zones) else [(form["timezone"], form["timezone"]), *zones]
+
+
+def _read_words(read: ReadRecipients) -> dict[str, Any]:
+    people = count(len(read.good), "person", "people")
+    doubles = f", {count(read.doubles, 'double')} left out" if read.doubles else ""
+    return {
+        "read": read,
+        "read_words": f"Read as {people}{doubles}:",
+        "go": f"Schedule for {people}" if len(read.good) > 1 else "Schedule",
+    }
+
+
+async def _facts(visit: Visit) -> Facts:
+    async with visit.context.database.pool.acquire() as connection:
+        return await read_facts(visit.context, connection, visit.caller.workspace_id)
+
+
+async def _recipients_of(visit: Visit, event: EventOut) -> list[Mailbox]:
+    if event.send_as == "group":
+        return [Mailbox(to.email, to.name) for to in event.recipients]
+    rows = await visit.context.database.pool.fetch(queries.RECIPIENTS, visit.caller.workspace_id, event.id)
+    return [Mailbox(row["recipient"], row["recipient_name"]) for row in rows]
+
+
+async def _accept_once(visit: Visit, form: AddForm, event: EventCreate) -> EventOut:
+    """A form that is sent twice as it is, by a second click or a reload, makes one event."""
+    body = orjson.dumps(form.values)
+    key = f"{form.ticket}.{sha256(body).hexdigest()}"
+    keep_s = visit.context.settings.idempotency_seconds
+    once = once_only(key, method="POST", path="/add", query="", body=body, keep_s=keep_s)
+    for _ in range(_TIMES_ASKED):
+        try:
+            return (await accept_once(visit.context, visit.caller, event, once))[0]
+        except Conflict:  # the first click's request is still running
+            await asyncio.sleep(_STILL_RUNNING_S)
+    return (await accept_once(visit.context, visit.caller, event, once))[0]

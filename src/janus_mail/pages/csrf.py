@@ -1,0 +1,39 @@
+"""Forms that only our own pages can send: a random cookie, and the same value signed in each form (double submit)."""
+
+import hmac
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+
+from itsdangerous import BadSignature, Signer
+
+COOKIE = "janus_csrf"
+FIELD = "csrf_token"
+
+
+class CsrfGuard:
+    """Makes and checks the tokens. Signed with the first of `JANUS_SECRET_KEYS`, checked with any."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        # itsdangerous signs with the last of a list.
+        self._signer = Signer(
+            list(reversed(keys)), salt="janus.pages.csrf", key_derivation="hmac", digest_method=sha256
+        )
+
+    def token(self, seed: str) -> str:
+        """What the form carries; `seed` is the cookie's value."""
+        return self._signer.sign(seed).decode()
+
+    def fits(self, seed: str | None, token: object) -> bool:
+        """Whether a form with `token` came from a page that we made for the holder of the cookie."""
+        if not seed or not isinstance(token, str):
+            return False
+        try:
+            signed = self._signer.unsign(token)
+        except BadSignature:
+            return False
+        return hmac.compare_digest(signed, seed.encode())
+
+
+def new_seed() -> str:
+    return secrets.token_urlsafe(24)

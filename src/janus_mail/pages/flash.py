@@ -1,0 +1,69 @@
+"""What a form has just done, said once on the page that follows: name and numbers in a cookie, the words from here."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import signature
+from typing import Self
+
+from janus_mail.pages.words import count
+
+COOKIE = "janus_done"
+
+_WRITTEN = re.compile(r"([a-z_]{1,40})((?:\.[0-9]{1,9}){0,2})")
+
+
+def _canceled(canceled: int, too_late: int) -> str:
+    if not canceled:
+        return "Nothing was canceled: it was too late."
+    late = f" For {count(too_late, 'email')} it was too late." if too_late else ""
+    return f"{count(canceled, 'email')} canceled.{late}"
+
+
+def _sent_now(many: int) -> str:
+    return f"{count(many, 'email')} {'goes' if many == 1 else 'go'} out now." if many else "Nothing waits any more."
+
+
+def _retried(many: int) -> str:
+    return f"{count(many, 'email')} {'goes' if many == 1 else 'go'} out again." if many else "Nothing has failed."
+
+
+_SENTENCES: Mapping[str, Callable[..., str]] = {
+    "scheduled": lambda: "Scheduled. You can cancel it until it begins to leave.",
+    "canceled": _canceled,
+    "sent_now": _sent_now,
+    "retried": _retried,
+    "resolved_sent": lambda: "Noted: it arrived.",
+    "resolved_resend": lambda: "It goes out once more.",
+    "resolved_failed": lambda: "Given up.",
+    "mailbox_emptied": lambda many: f"{count(many, 'caught mail')} deleted.",
+    "dial_turned": lambda: "The dial is turned; the next mail finds it so.",
+    "moved": lambda: "The route has its new order.",
+    "switched_on": lambda: "Switched on.",
+    "switched_off": lambda: "Switched off: it is left out of the route.",
+    "nothing_changed": lambda: "Nothing was changed: it is no longer as this page showed it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """One thing that was done, by a name of `_SENTENCES` and its numbers."""
+
+    name: str
+    numbers: tuple[int, ...] = ()
+
+    @classmethod
+    def read(cls, cookie: str | None) -> Self | None:
+        """None for a cookie that says nothing we know."""
+        match = _WRITTEN.fullmatch(cookie or "")
+        if match is None or match[1] not in _SENTENCES:
+            return None
+        numbers = tuple(int(part) for part in match[2].split(".") if part)
+        return cls(match[1], numbers) if len(numbers) == len(signature(_SENTENCES[match[1]]).parameters) else None
+
+    def written(self) -> str:
+        return ".".join([self.name, *map(str, self.numbers)])
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self.name](*self.numbers)

@@ -1,0 +1,189 @@
+"""`/mailbox`: what the sandbox caught, byte for byte."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+from urllib.parse import urlencode
+
+import asyncpg
+from fastapi import APIRouter
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+
+from janus_mail.errors import NotFound
+from janus_mail.pages import queries
+from janus_mail.pages.flash import Flash
+from janus_mail.pages.letter import Letter, read_letter
+from janus_mail.pages.rendering import go_to, show, show_foreign
+from janus_mail.pages.visit import OurForm, Visit, VisitDep
+from janus_mail.providers.registry import KINDS
+from janus_mail.web.pages_of import decode_cursor, encode_cursor
+
+router = APIRouter()
+
+PAGE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the address asks for: a page of the list, a mail and one of its forms."""
+
+    cursor: str = ""
+    mail: str = ""
+    view: str = ""
+
+    @classmethod
+    def read(cls, query: QueryParams) -> Self:
+        return cls(**{name: query.get(name, "") for name in cls.__slots__})
+
+    def link(self, **changes: object) -> str:
+        given = {"cursor": self.cursor, "mail": self.mail, "view": self.view, **changes}
+        query = urlencode({name: value for name, value in given.items() if value})
+        return f"/mailbox?{query}" if query else "/mailbox"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedLetter:
+    """One line of the list."""
+
+    href: str
+    current: bool
+    subject: str
+    to: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMail:
+    """The mail on the right; `hidden` are the recipients of the envelope that no header names."""
+
+    id: uuid.UUID
+    subject: str
+    sender: str
+    to: str
+    cc: str
+    hidden: Sequence[str]
+    at: datetime
+    provider: str
+    provider_id: uuid.UUID
+    kind: str
+    event_id: uuid.UUID
+    message_id: uuid.UUID
+    octets: int
+    headers: Sequence[tuple[str, str]]
+
+
+@router.get("/mailbox")
+async def mailbox_page(visit: VisitDep) -> Response:
+    place = Place.read(visit.request.query_params)
+    pool, workspace_id = visit.context.database.pool, visit.caller.workspace_id
+    cursor = decode_cursor(place.cursor) if place.cursor else None
+    rows = await pool.fetch(queries.CAUGHT, workspace_id, cursor, PAGE + 1)
+    shown = rows[:PAGE]
+    if not shown and cursor:
+        return go_to(visit, "/mailbox")
+    if not shown:
+        return await show(visit, "mailbox_empty.html", nav="mailbox")
+    if visit.is_update and "was_empty" in visit.request.query_params:
+        return Response(status_code=204, headers={"HX-Refresh": "true"})
+    row = await _opened_row(visit, place, shown[0]["id"])
+    letter = read_letter(row["content"])
+    views = dict(letter.forms)
+    view = place.view if place.view in views else next(iter(views))
+    here = Place(place.cursor, str(row["id"]), view)
+    newest = shown[0]["id"]
+    return await show(
+        visit,
+        "mailbox.html",
+        nav="mailbox",
+        poll=here.link(),  # the opened mail stays while new ones come in above it
+        letters=[_listed(each, here) for each in shown],
+        newer=await _newer(visit, shown) if cursor else None,
+        older=Place(encode_cursor(shown[-1]["id"])).link() if len(rows) > PAGE else None,
+        mail=_opened(row, letter),
+        tabs=[(name, words, here.link(view=name)) for name, words in views.items()],
+        view=view,
+        newest=newest,
+        up_to_now=await pool.fetchval(queries.COUNT_CAUGHT, workspace_id, newest),
+    )
+
+
+@router.get("/mailbox/{mail_id}/preview")
+async def preview(visit: VisitDep, mail_id: uuid.UUID) -> Response:
+    """One form of the mail, alone and harmless, for the frame on its page."""
+    letter = read_letter((await _caught(visit, mail_id))["content"])
+    view = visit.request.query_params.get("view")
+    if view == "html" and letter.html is not None:
+        return show_foreign(letter.html, html=True)
+    return show_foreign(letter.source if view == "source" else letter.text or "", html=False)
+
+
+@router.get("/mailbox/{mail_id}.eml")
+async def download(visit: VisitDep, mail_id: uuid.UUID) -> Response:
+    """The bytes as they would have gone over the wire."""
+    row = await _caught(visit, mail_id)
+    headers = {"Content-Disposition": f'attachment; filename="{mail_id}.eml"', "Cache-Control": "private, no-cache"}
+    return Response(row["content"], media_type="message/rfc822", headers=headers)
+
+
+@router.post("/mailbox/empty")
+async def empty_mailbox(visit: VisitDep, up_to: uuid.UUID, _form: OurForm) -> Response:
+    """What was caught after the question was asked stays."""
+    gone = await visit.context.database.pool.fetchval(queries.EMPTY_MAILBOX, visit.caller.workspace_id, up_to)
+    return go_to(visit, "/mailbox", Flash("mailbox_emptied", (gone,)))
+
+
+async def _caught(visit: Visit, mail_id: uuid.UUID) -> asyncpg.Record:
+    row = await visit.context.database.pool.fetchrow(queries.CAUGHT_MAIL, visit.caller.workspace_id, mail_id)
+    if row is None:
+        raise NotFound("This mail is not in the mailbox any more.")
+    return row
+
+
+async def _opened_row(visit: Visit, place: Place, otherwise: uuid.UUID) -> asyncpg.Record:
+    """The mail that the address names, while it is there."""
+    try:
+        return await _caught(visit, uuid.UUID(place.mail))
+    except (ValueError, NotFound):
+        return await _caught(visit, otherwise)
+
+
+async def _newer(visit: Visit, shown: Sequence[asyncpg.Record]) -> str:
+    """The address of the page before."""
+    newer = await visit.context.database.pool.fetch(
+        queries.CAUGHT_BEFORE, visit.caller.workspace_id, shown[0]["id"], PAGE + 1
+    )
+    return Place(encode_cursor(newer[PAGE]["id"]) if len(newer) > PAGE else "").link()
+
+
+def _listed(row: asyncpg.Record, here: Place) -> ListedLetter:
+    return ListedLetter(
+        href=here.link(mail=row["id"], view=""),
+        current=str(row["id"]) == here.mail,
+        subject=row["subject"],
+        to=", ".join(row["recipients"][:3]) + (" …" if len(row["recipients"]) > 3 else ""),
+        at=row["captured_at"],
+    )
+
+
+def _opened(row: asyncpg.Record, letter: Letter) -> OpenedMail:
+    kind = KINDS.get(row["provider_kind"])
+    named = " ".join((letter.header("To"), letter.header("Cc"))).casefold()
+    return OpenedMail(
+        id=row["id"],
+        subject=row["subject"],
+        sender=letter.header("From"),
+        to=letter.header("To"),
+        cc=letter.header("Cc"),
+        hidden=[address for address in row["recipients"] if address.casefold() not in named],
+        at=row["captured_at"],
+        provider=row["provider_name"],
+        provider_id=row["provider_id"],
+        kind=kind.label if kind else row["provider_kind"],
+        event_id=row["event_id"],
+        message_id=row["message_id"],
+        octets=len(row["content"]),
+        headers=letter.headers,
+    )

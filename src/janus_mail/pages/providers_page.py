@@ -1,0 +1,181 @@
+"""`/providers`: the route, what each provider did today, and the dials of the sandbox."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+from fastapi import APIRouter
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from janus_mail.delivery.route import Wish, route
+from janus_mail.errors import InvalidInput
+from janus_mail.pages import queries
+from janus_mail.pages.flash import Flash
+from janus_mail.pages.rendering import go_to, show
+from janus_mail.pages.route import providers_of
+from janus_mail.pages.spark import Spark, spark
+from janus_mail.pages.times import milliseconds, number
+from janus_mail.pages.visit import OurForm, Visit, VisitDep, text_of
+from janus_mail.pages.words import DIAL, ORDINALS, PASSED_ON, REFUSED, Look, saying
+from janus_mail.providers.outcomes import Outcome
+from janus_mail.providers.registry import KINDS
+from janus_mail.routing.change import change_provider, put_in_order
+from janus_mail.routing.read import list_providers
+from janus_mail.routing.schemas import Provider, ProviderPatch
+
+router = APIRouter()
+
+_TROUBLE = frozenset({Outcome.THROTTLED, Outcome.PROVIDER_DOWN, Outcome.PROVIDER_BROKEN})
+_SECURITY = {"starttls": "STARTTLS", "tls": "TLS", "none": "no encryption"}
+_PATCH: TypeAdapter[ProviderPatch] = TypeAdapter(ProviderPatch)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownProvider:
+    """One place in the route. `numbers` are today's, as (name, value)."""
+
+    id: uuid.UUID
+    name: str
+    ordinal: str
+    place: int
+    look: Look
+    about: str
+    enabled: bool
+    numbers: Sequence[tuple[str, str]]
+    spark: Spark
+    dial: str | None  # the sandbox's mode
+    failure_percent: int
+    last_trouble_at: datetime | None
+
+
+@router.get("/providers")
+async def providers_page(visit: VisitDep) -> Response:
+    workspace_id = visit.caller.workspace_id
+    providers = await _route(visit)
+    pool = visit.context.database.pool
+    hours = await pool.fetch(queries.HOURS, workspace_id, visit.clock.midnight, list(PASSED_ON), list(REFUSED))
+    lately = await pool.fetch(queries.LATELY, workspace_id, visit.clock.midnight, [p.id for p in providers])
+    plain = {provider.id for provider in route(Wish(None, True, None), await providers_of(visit)).order}
+    return await show(
+        visit,
+        "providers.html",
+        nav="providers",
+        dial=[(mode, word) for mode, (word, _) in DIAL.items()],
+        dial_means={mode: means for mode, (_, means) in DIAL.items()},
+        live_parts=[f"{part}-{provider.id}" for provider in providers for part in "snh"] + ["caught"],
+        all_sandbox=all(provider.sandbox for provider in providers),
+        providers=[
+            _shown(place, provider, [row for row in hours if row["provider_id"] == provider.id], last, plain)
+            for place, (provider, last) in enumerate(zip(providers, lately, strict=True), 1)
+        ],
+    )
+
+
+@router.post("/providers/{provider_id}/move")
+async def move(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+    """One place up or down."""
+    order = [provider.id for provider in await _route(visit)]
+    if provider_id in order:
+        place = order.index(provider_id)
+        other = place + (-1 if text_of(form, "move") == "up" else 1)
+        if 0 <= other < len(order):
+            order[place], order[other] = order[other], order[place]
+            await put_in_order(visit.context, visit.caller.workspace_id, order)
+    return _back(visit, provider_id, "moved")
+
+
+@router.post("/providers/{provider_id}/switch")
+async def switch(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+    on = text_of(form, "enabled") == "on"
+    await change_provider(visit.context, visit.caller.workspace_id, provider_id, {"enabled": on})
+    return _back(visit, provider_id, "switched_on" if on else "switched_off")
+
+
+@router.post("/providers/{provider_id}/dial")
+async def turn_the_dial(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+    await change_provider(visit.context, visit.caller.workspace_id, provider_id, _dial(form))
+    return _back(visit, provider_id, "dial_turned")
+
+
+async def _route(visit: Visit) -> list[Provider]:
+    return await list_providers(visit.context.database, visit.context.secrets, visit.caller.workspace_id)
+
+
+def _dial(form: FormData) -> ProviderPatch:
+    percent = text_of(form, "sandbox_failure_percent").strip() or "0"
+    if not percent.isdecimal() or int(percent) > 100:
+        raise InvalidInput("Of 100 mails, between 0 and 100 can fail.")
+    try:
+        return _PATCH.validate_python(
+            {"sandbox_mode": text_of(form, "sandbox_mode"), "sandbox_failure_rate": int(percent) / 100}
+        )
+    except ValidationError:
+        raise InvalidInput("The dial has no such place.") from None
+
+
+def _back(visit: Visit, provider_id: uuid.UUID, done: str) -> Response:
+    return go_to(visit, f"/providers#p-{provider_id}", Flash(done))
+
+
+def _shown(
+    place: int, provider: Provider, hours: Sequence[asyncpg.Record], last: asyncpg.Record, plain: set[uuid.UUID]
+) -> ShownProvider:
+    verb = "Caught" if provider.sandbox else "Sent"
+    totals = {name: sum(row[name] for row in hours) for name in ("sent", "refused", "passed_on", "uncertain")}
+    numbers = [(f"{verb} today", number(totals["sent"])), ("Failed", number(totals["refused"]))]
+    numbers.append(("Passed on", number(totals["passed_on"])))
+    if totals["uncertain"]:
+        numbers.append(("Uncertain", number(totals["uncertain"])))
+    if last["median_ms"] is not None:
+        numbers.append(("Median", milliseconds(last["median_ms"])))
+    look = _look(provider, last, in_route=provider.id in plain)
+    return ShownProvider(
+        id=provider.id,
+        name=provider.name,
+        ordinal=ORDINALS[place - 1] if place <= len(ORDINALS) else str(place),
+        place=place,
+        look=look,
+        about=_about(provider),
+        enabled=provider.enabled,
+        numbers=numbers,
+        spark=spark(
+            {row["hour"]: row["sent"] for row in hours},
+            {row["hour"]: row["refused"] + row["passed_on"] + row["uncertain"] for row in hours},
+            verb,
+        ),
+        dial=provider.sandbox_mode if provider.sandbox else None,
+        failure_percent=round(provider.sandbox_failure_rate * 100),
+        last_trouble_at=last["finished_at"] if last["outcome"] in _TROUBLE and not provider.sandbox else None,
+    )
+
+
+def _look(provider: Provider, last: asyncpg.Record, *, in_route: bool) -> Look:
+    if not provider.enabled:
+        return Look("Switched off", "open", "over")
+    if provider.sandbox:
+        return Look("Sandbox: nothing leaves" if in_route else "Sandbox: only for mail that names it", "mailbox")
+    if last["outcome"] in _TROUBLE:
+        words = saying(last["outcome"], last["code"])
+        return Look(f"Last try: {words.short}", words.icon, words.tone)
+    return Look("Taking mail", "closed", "good")
+
+
+def _about(provider: Provider) -> str:
+    """What tells this account from another of its kind; secrets come masked."""
+    label = KINDS[provider.kind].label if provider.kind in KINDS else provider.kind
+    config = provider.config
+    parts = [f"as {label}" if provider.sandbox else label] if label != provider.name else []
+    if config is None:
+        parts.append("its settings open with none of JANUS_SECRET_KEYS")
+    elif config.get("host"):
+        parts.append(f"{config['host']}:{config.get('port', 587)}")
+        parts.append(_SECURITY.get(str(config.get("security", "starttls")), ""))
+    elif config.get("preset", "custom") != "custom":
+        parts.append(f"{str(config['preset']).capitalize()} preset")
+    if provider.from_environment:
+        parts.append("from MAIL_* settings")
+    return " · ".join(filter(None, parts))

@@ -1,0 +1,156 @@
+"""What only pages ask of the database. All of it reads, but for the emptying of the mailbox."""
+
+from collections.abc import Iterable, Sequence
+
+from janus_mail.events.queries import event_conditions
+
+# $1 workspace
+WORKSPACE_ZONE = "SELECT timezone FROM workspaces WHERE id = $1"
+
+# $1 workspace, $2 seconds after which a worker counts as gone, $3 seconds after which mail is overdue, $4 counted up to
+PULSE = """
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    crew AS (
+        SELECT count(*) FILTER (WHERE seen_at > clock.now - $2 * interval '1 second')::int AS alive,
+               extract(epoch FROM (SELECT now FROM clock) - max(seen_at))::float8 AS seen_s
+        FROM workers, clock
+    ),
+    late AS (
+        SELECT count(*)::int AS overdue FROM (
+            SELECT FROM messages
+            WHERE state = 'scheduled' AND next_try_at < (SELECT now - $3 * interval '1 second' FROM clock)
+              AND workspace_id = $1 LIMIT $4
+        ) AS counted
+    ),
+    mailbox AS (
+        SELECT count(*)::int AS caught FROM (SELECT FROM captured_mails WHERE workspace_id = $1 LIMIT $4) AS counted
+    )
+    SELECT alive, greatest(seen_s, 0) AS seen_s, overdue, caught,
+           EXISTS (SELECT FROM events WHERE workspace_id = $1 AND deleted_at IS NULL) AS any_events
+    FROM crew, late, mailbox
+"""
+
+# The mailbox, newest first. $1 workspace, $2 older than this one or null, $3 at most so many
+CAUGHT = """
+    SELECT id, subject, recipients, captured_at FROM captured_mails
+    WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3
+"""
+
+# The nearest newer ones, oldest first. $1 workspace, $2 newer than this one, $3 at most so many
+CAUGHT_BEFORE = "SELECT id FROM captured_mails WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+
+# $1 workspace, $2 mail
+CAUGHT_MAIL = """
+    SELECT c.id, c.subject, c.sender, c.recipients, c.content, c.captured_at, c.provider_id,
+           p.name AS provider_name, p.kind AS provider_kind, m.event_id, c.message_id
+    FROM captured_mails c
+    LEFT JOIN messages m ON m.id = c.message_id
+    LEFT JOIN providers p ON p.id = c.provider_id
+    WHERE c.workspace_id = $1 AND c.id = $2
+"""
+
+# $1 workspace, $2 up to this one: what was caught while the question was open stays
+EMPTY_MAILBOX = """
+    WITH gone AS (DELETE FROM captured_mails WHERE workspace_id = $1 AND id <= $2 RETURNING id)
+    SELECT count(*)::int FROM gone
+"""
+
+# $1 workspace, $2 up to this one
+COUNT_CAUGHT = "SELECT count(*)::int FROM captured_mails WHERE workspace_id = $1 AND id <= $2"
+
+_ROW = """e.id, e.subject, e.tags, e.first_recipients, e.recipients_count, e.send_as, e.expected_sent_at, e.status,
+    e.counts, e.provider, e.failover, e.from_email, e.error_message, e.exactly_sent_at, e.created_by"""
+
+
+def list_events(filters: Iterable[str]) -> str:
+    """Without their contents, the newest $2 events of workspace $1 that pass the filters, whose values are $3, $4, …"""
+    return f"""
+        SELECT {_ROW} FROM events e WHERE e.workspace_id = $1 AND e.deleted_at IS NULL {event_conditions(filters)}
+        ORDER BY e.id DESC LIMIT $2
+    """  # noqa: S608
+
+
+def newer_events(filters: Sequence[str]) -> str:
+    """The ids of the oldest $2 events that pass and are newer than the last value's."""
+    return f"""
+        SELECT e.id FROM events e WHERE e.workspace_id = $1 AND e.deleted_at IS NULL {event_conditions(filters)}
+          AND e.id > ${len(filters) + 3} ORDER BY e.id LIMIT $2
+    """  # noqa: S608
+
+
+# Which providers the events' messages were last tried at, the most used first. $1 workspace, $2 events, $3 looked at
+THROUGH = """
+    SELECT tried.event_id, p.name, p.id
+    FROM (
+        SELECT e.id AS event_id, m.provider_id, count(*) AS many
+        FROM unnest($2::uuid[]) AS e (id) CROSS JOIN LATERAL (
+            SELECT provider_id FROM messages WHERE event_id = e.id AND provider_id IS NOT NULL LIMIT $3
+        ) m
+        GROUP BY e.id, m.provider_id
+    ) tried
+    JOIN providers p ON p.id = tried.provider_id AND p.workspace_id = $1
+    ORDER BY tried.event_id, tried.many DESC, p.position
+"""
+
+_MESSAGE = """
+    SELECT m.id, m.recipient, m.recipient_name, m.state, m.due_at, m.next_try_at, m.waiting_for, m.attempt_count,
+           m.sent_at, m.last_error, p.name AS provider_name
+    FROM messages m LEFT JOIN providers p ON p.id = m.provider_id AND p.workspace_id = m.workspace_id
+    WHERE m.workspace_id = $1 AND m.event_id = $2
+      AND ($3::text IS NULL OR strpos(lower(m.recipient), lower($3)) > 0) AND ($4::text IS NULL OR m.state = $4)
+"""
+
+# An event's messages in the order in which its recipients were given. $1 workspace, $2 event, $3 part of an address or
+# null, $4 state or null, $5 message or null, $6 at most so many
+MESSAGES_FROM = f"{_MESSAGE} AND ($5::uuid IS NULL OR m.id >= $5) ORDER BY m.id LIMIT $6"
+MESSAGES_BEFORE = f"{_MESSAGE} AND m.id < $5 ORDER BY m.id DESC LIMIT $6"
+
+# What the tries of an event met with. $1 workspace, $2 event
+TRIES = """
+    SELECT t.provider_name, t.outcome, min(t.code) AS code, count(*)::int AS many, min(t.started_at) AS first_at
+    FROM messages m JOIN attempts t ON t.message_id = m.id
+    WHERE m.workspace_id = $1 AND m.event_id = $2 AND t.finished_at IS NOT NULL
+    GROUP BY t.provider_name, t.outcome ORDER BY first_at
+"""
+# How late the latest mail left, and how many wait for a time to come. $1 workspace, $2 event
+PACE = """
+    SELECT max(extract(epoch FROM sent_at - due_at)) FILTER (WHERE state = 'sent')::float8 AS latest_s,
+           count(*) FILTER (WHERE state = 'scheduled' AND next_try_at > clock_timestamp() + interval '2 seconds')::int
+               AS waiting
+    FROM messages WHERE workspace_id = $1 AND event_id = $2
+"""
+
+# The mail to look at: the one that is named, else the event's first. $1 workspace, $2 event, $3 message or null
+MAIL = """
+    SELECT recipient, recipient_name, variables, message_id_header, dated_at, id, due_at FROM messages
+    WHERE workspace_id = $1 AND event_id = $2 AND ($3::uuid IS NULL OR id = $3) ORDER BY id LIMIT 1
+"""
+
+# What each provider did, by hours since an instant. $1 workspace, $2 the instant, $3 outcomes that pass mail on,
+# $4 outcomes that end it
+HOURS = """
+    SELECT provider_id, floor(extract(epoch FROM started_at - $2) / 3600)::int AS hour,
+           count(*) FILTER (WHERE outcome = 'accepted')::int AS sent,
+           count(*) FILTER (WHERE outcome = ANY($3::text[]))::int AS passed_on,
+           count(*) FILTER (WHERE outcome = ANY($4::text[]))::int AS refused,
+           count(*) FILTER (WHERE outcome = 'uncertain')::int AS uncertain
+    FROM attempts WHERE workspace_id = $1 AND started_at >= $2 AND finished_at IS NOT NULL
+    GROUP BY provider_id, hour
+"""
+
+# How long each provider takes to accept, and how its last try ended. $1 workspace, $2 since, $3 providers
+LATELY = """
+    SELECT p.id AS provider_id, took.median_ms, last.outcome, last.code, last.finished_at
+    FROM unnest($3::uuid[]) AS p (id)
+    LEFT JOIN LATERAL (
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms)::float8 AS median_ms FROM attempts
+        WHERE workspace_id = $1 AND provider_id = p.id AND started_at >= $2 AND outcome = 'accepted'
+    ) took ON true
+    LEFT JOIN LATERAL (
+        SELECT outcome, code, finished_at FROM attempts
+        WHERE workspace_id = $1 AND provider_id = p.id AND finished_at IS NOT NULL ORDER BY started_at DESC LIMIT 1
+    ) last ON true
+"""
+
+# To use an event again. $1 workspace, $2 event
+RECIPIENTS = "SELECT recipient, recipient_name FROM messages WHERE workspace_id = $1 AND event_id = $2 ORDER BY id"

@@ -1,0 +1,14 @@
+"""The providers of a workspace as the engine sees them, for showing the routes they make."""
+
+from collections.abc import Sequence
+
+from janus_mail.delivery.provider_book import ConfiguredProvider, ProviderBook
+from janus_mail.pages.visit import Visit
+from janus_mail.providers.smtp_opening import SmtpTimeouts
+
+
+async def providers_of(visit: Visit) -> Sequence[ConfiguredProvider]:
+    """In the order of the route, the disabled ones too; nothing is opened."""
+    # A fresh book: a kept one may be a second behind, and what is made of this may be cached.
+    book = ProviderBook(visit.context.database, visit.context.secrets, SmtpTimeouts())
+    return await book.of(visit.caller.workspace_id)

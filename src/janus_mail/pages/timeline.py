@@ -1,0 +1,117 @@
+"""One message's way, step by step, in plain words. Pure: from rows to sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from janus_mail.events.answers import AttemptOut, EventOut, MessageOut
+from janus_mail.models.states import OnUncertain, State
+from janus_mail.pages.times import Clock, exact, milliseconds, rough
+from janus_mail.pages.words import WAITS, saying
+from janus_mail.providers.outcomes import Outcome
+
+_AT_ONCE = timedelta(seconds=2)
+_ON_TIME = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the timeline. Without an instant it is what comes, or what nobody timed."""
+
+    at: datetime | None
+    icon: str
+    tone: str
+    happened: str
+    matters: str = ""
+    took: str = ""  # «118 ms»
+    said: str = ""  # by the server, word for word
+    precise: bool = False  # its time is worth tenths of a second
+    asks: bool = False  # a person decides here
+
+
+def way(event: EventOut, message: MessageOut, attempts: Sequence[AttemptOut], clock: Clock) -> list[Step]:
+    """From being scheduled to where the message is now; `attempts` in their order."""
+    steps = [_scheduled(event, message, clock)]
+    for place, attempt in enumerate(attempts):
+        following = attempts[place + 1] if place + 1 < len(attempts) else None
+        steps.append(_tried(attempt, following, message))
+    last = _now(event, message, clock, tried=bool(attempts))
+    return [*steps, last] if last else steps
+
+
+def _scheduled(event: EventOut, message: MessageOut, clock: Clock) -> Step:
+    ahead = message.due_at - event.created_at
+    day = "" if clock.day(message.due_at) == clock.day(event.created_at) else f"{clock.day(message.due_at)}, "
+    when = "at once" if ahead < _ON_TIME else f"for {day}{clock.to_the_second(message.due_at)}"
+    who = f"By {event.created_by}" if event.created_by else "By somebody on this machine"
+    early = "" if ahead < _ON_TIME else f", {rough(ahead)} ahead"
+    return Step(event.created_at, "clock", "", f"Scheduled {when}", f"{who}{early}.")
+
+
+def _tried(attempt: AttemptOut, following: AttemptOut | None, message: MessageOut) -> Step:
+    words = saying(attempt.outcome, attempt.code)
+    consequence = _consequence(attempt, following, message)
+    response = attempt.response or ""
+    basic = (attempt.code or "").split(" ")[0]
+    said = response if response.startswith(basic) or not basic.isdigit() else f"{basic} {response}".rstrip()
+    return Step(
+        # A success is timed by its end, as «left at» is; a failure by its beginning.
+        at=(attempt.finished_at or attempt.started_at) if attempt.outcome == Outcome.ACCEPTED else attempt.started_at,
+        icon=words.icon,
+        tone=words.tone,
+        happened=words.happened.format(provider=attempt.provider.name),
+        matters=" ".join(filter(None, (words.matters, consequence))),
+        took=milliseconds(attempt.latency_ms) if attempt.latency_ms is not None else "",
+        said=said,
+        precise=True,
+    )
+
+
+def _consequence(attempt: AttemptOut, following: AttemptOut | None, message: MessageOut) -> str:
+    """What Janus did about it."""
+    if attempt.outcome == Outcome.ACCEPTED:
+        late = (attempt.finished_at or attempt.started_at) - message.due_at
+        return f"It left {exact(late)} after it was due." if late >= _ON_TIME else "It left on time."
+    if following is None:
+        return ""
+    gap = following.started_at - (attempt.finished_at or attempt.started_at)
+    when = "at once" if gap < _AT_ONCE else f"{rough(gap)} later"
+    if following.provider.id == attempt.provider.id:
+        return (
+            f"It was sent once more {when}." if attempt.outcome == Outcome.UNCERTAIN else f"It was tried again {when}."
+        )
+    return f"This mail went on to {following.provider.name} {when}."
+
+
+def _now(event: EventOut, message: MessageOut, clock: Clock, *, tried: bool) -> Step | None:
+    """Where it is, where no attempt says it already."""
+    match message.state:
+        case State.SCHEDULED if tried and message.next_try_at is not None:
+            return _waits(message, message.next_try_at, clock)
+        case State.UNCERTAIN:
+            plan = (
+                "Unless a proof comes, it is sent once more, with the same Message-ID."
+                if event.on_uncertain == OnUncertain.RESEND.value
+                else "Unless a proof comes, you will be asked."
+            )
+            return Step(None, "uncertain", "warn", "Looking for a proof that it arrived", plan)
+        case State.PARKED:
+            return Step(
+                None, "parked", "warn", "Your decision", "Nobody can tell from here whether it arrived.", asks=True
+            )
+        case State.FAILED:
+            return Step(None, "failed", "bad", "Failed", "No further try is made unless you send it again.")
+        case State.CANCELED:
+            return Step(None, "canceled", "", "Canceled", "It was called back before it began to leave.")
+        case State.EXPIRED:
+            return Step(event.expires_at, "expired", "", "Expired", "It was not to be sent later than this.")
+        case State.SUPPRESSED:
+            return Step(None, "suppressed", "", "Suppressed", "This address must not be mailed.")
+    return None
+
+
+def _waits(message: MessageOut, next_try_at: datetime, clock: Clock) -> Step:
+    reason = WAITS.get(message.waiting_for or "", "next try")
+    at = f"{clock.relative(next_try_at)}, {clock.to_the_second(next_try_at)}" if next_try_at > clock.now else "now"
+    sentence = f"{reason} {at}."
+    return Step(None, "clock", "", "Waiting", sentence[0].upper() + sentence[1:])

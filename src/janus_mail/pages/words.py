@@ -1,0 +1,329 @@
+"""What the pages say, as data: a word and a shape for each state, sentences for each way that a try can end."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from janus_mail.models.states import EventStatus, OnUncertain, Priority, State, WaitingFor
+from janus_mail.pages.times import number
+from janus_mail.providers.outcomes import Outcome
+from janus_mail.providers.sandbox import SandboxMode
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state shows: the word, an icon of the sprite, the tone of its colour. `flips` where text runs leftwards."""
+
+    word: str
+    icon: str
+    tone: str = ""
+    flips: bool = False
+
+
+WAITING = Look("Waiting", "clock")
+STATES: Mapping[str, Look] = {
+    State.SCHEDULED: Look("Scheduled", "clock"),
+    State.LEASED: Look("Leased", "leased"),
+    State.SENDING: Look("Sending", "sending", "active", flips=True),
+    State.SENT: Look("Sent", "sent", "good"),
+    State.FAILED: Look("Failed", "failed", "bad"),
+    State.UNCERTAIN: Look("Uncertain", "uncertain", "warn"),
+    State.PARKED: Look("Parked", "parked", "warn"),
+    State.CANCELED: Look("Canceled", "canceled", "over"),
+    State.EXPIRED: Look("Expired", "expired", "over"),
+    State.SUPPRESSED: Look("Suppressed", "suppressed", "over"),
+}
+STATUSES: Mapping[str, Look] = {
+    EventStatus.PENDING: Look("Pending", "clock"),
+    EventStatus.SENDING: STATES[State.SENDING],
+    EventStatus.SENT: STATES[State.SENT],
+    EventStatus.PARTLY_SENT: Look("Partly sent", "partly", "warn"),
+    EventStatus.FAILED: STATES[State.FAILED],
+    EventStatus.PARKED: STATES[State.PARKED],
+    EventStatus.CANCELED: STATES[State.CANCELED],
+    EventStatus.EXPIRED: STATES[State.EXPIRED],
+    EventStatus.SUPPRESSED: STATES[State.SUPPRESSED],
+}
+
+WAITS: Mapping[str, str] = {
+    WaitingFor.RETRY: "next try",
+    WaitingFor.RATE: "waits for its turn at the provider; next try",
+    WaitingFor.CIRCUIT: "no provider takes mail now; next try",
+    WaitingFor.QUOTA: "the providers’ quotas are used up; next try",
+}
+
+PRIORITIES: Mapping[int, str] = {Priority.HIGH: "High", Priority.NORMAL: "Normal", Priority.BULK: "Bulk"}
+ON_UNCERTAIN: Mapping[str, str] = {OnUncertain.RESEND: "Send once more", OnUncertain.PARK: "Ask me"}
+ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth")
+
+DIAL: Mapping[str, tuple[str, str]] = {
+    SandboxMode.OK: ("Works", "each mail is caught and lies in the mailbox."),
+    SandboxMode.DOWN: ("Down", "each mail is answered “service not available”, so the next provider takes it."),
+    SandboxMode.SLOW: ("Slow", "each mail is caught after five seconds."),
+    SandboxMode.THROTTLED: ("Throttled", "each mail is answered “slow down, 30 s”, so the next provider takes it."),
+    SandboxMode.BROKEN_CREDENTIALS: ("Key refused", "each sign-in is refused, so the next provider takes the mail."),
+    SandboxMode.CUT_OFF: (
+        "Cut off after the body",
+        "the line is cut after each mail, and nobody knows whether it arrived.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """How a try ended: what happened, why it matters, and `short` for second lines. `{provider}` is its name then."""
+
+    happened: str
+    matters: str
+    short: str
+    icon: str
+    tone: str
+
+
+# By outcome: icon, tone, and a row for each code, matched at the start of a word. The first that fits is said.
+_ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
+    Outcome.ACCEPTED: ("sent", "good", (("", "{provider} took the mail", "", "took the mail"),)),
+    Outcome.THROTTLED: (
+        "slow",
+        "warn",
+        (
+            (
+                "",
+                "{provider} asked us to slow down",
+                "We were above its sending rate, so it rests for a while.",
+                "asked us to slow down",
+            ),
+        ),
+    ),
+    Outcome.PROVIDER_DOWN: (
+        "open",
+        "warn",
+        (
+            (
+                "connection_refused|connect_failed",
+                "{provider} could not be reached",
+                "Nothing answers at its address.",
+                "could not be reached",
+            ),
+            (
+                "host_not_found",
+                "{provider} could not be found",
+                "Its host name has no address. Is it spelled right?",
+                "could not be found",
+            ),
+            (
+                "timeout",
+                "{provider} did not answer in time",
+                "The mail was not complete yet, so it has not left.",
+                "did not answer in time",
+            ),
+            (
+                "tls_failed",
+                "No safe connection to {provider}",
+                "The encryption could not be agreed on, and Janus does not send without it.",
+                "no safe connection",
+            ),
+            (
+                "pool_timeout",
+                "{provider} is busy with our other mail",
+                "No connection came free in time.",
+                "no connection came free",
+            ),
+            (
+                "disconnected|reset|closed",
+                "{provider} cut the line",
+                "The mail was not complete yet, so it has not left.",
+                "cut the line",
+            ),
+            (
+                "bad_reply|out_of_step|reply_too_long",
+                "{provider} gave an answer that makes no sense",
+                "It counts as down.",
+                "made no sense",
+            ),
+            ("", "{provider} cannot take mail now", "It says so itself.", "cannot take mail now"),
+        ),
+    ),
+    Outcome.PROVIDER_BROKEN: (
+        "key",
+        "bad",
+        (
+            (
+                r"53[0458]|[45]\.7\.[89]|401|auth",
+                "{provider} refused our key",
+                "It is wrong or was revoked. Someone has to put in a new one.",
+                "refused our key",
+            ),
+            (
+                r"5\.1\.[78]",
+                "{provider} does not accept the sender",
+                "The sender’s address or domain has to be verified there first.",
+                "does not accept the sender",
+            ),
+            (
+                r"5\.4\.5|402",
+                "The quota at {provider} is used up",
+                "It takes no more of our mail until the quota is renewed.",
+                "quota used up",
+            ),
+            (
+                "starttls_not_offered",
+                "{provider} offers no encryption",
+                "Its settings ask for it, so nothing was sent without.",
+                "offers no encryption",
+            ),
+            (
+                "",
+                "{provider} takes none of our mail",
+                "Its account or its settings have to be put right.",
+                "takes none of our mail",
+            ),
+        ),
+    ),
+    Outcome.RECIPIENT_DEFERRED: (
+        "clock",
+        "warn",
+        (
+            (r"[45]\.2\.2", "The recipient’s mailbox is full", "It may be emptied.", "mailbox full"),
+            (
+                "",
+                "The recipient’s server says “later”",
+                "Many servers do so with a sender they do not know yet.",
+                "the recipient’s server says “later”",
+            ),
+        ),
+    ),
+    Outcome.RECIPIENT_REJECTED: (
+        "failed",
+        "bad",
+        (
+            (
+                r"5\.1\.(2|10)",
+                "The recipient’s domain takes no mail",
+                "Another provider would be refused too.",
+                "no such domain",
+            ),
+            (
+                r"5\.2\.[12]",
+                "The recipient’s mailbox is closed",
+                "Another provider would be refused too.",
+                "mailbox closed",
+            ),
+            ("", "There is no such mailbox", "Another provider would be refused too.", "no such mailbox"),
+        ),
+    ),
+    Outcome.MESSAGE_REJECTED: (
+        "failed",
+        "bad",
+        (
+            (
+                "",
+                "{provider} refused the content",
+                "It is about this mail, not about its recipient.",
+                "content refused",
+            ),
+        ),
+    ),
+    Outcome.POLICY_REJECTED: (
+        "failed",
+        "bad",
+        (
+            (
+                r"too_large|5\.3\.4|5\.2\.3",
+                "The mail is too large for {provider}",
+                "Others may take more.",
+                "too large",
+            ),
+            (
+                r"smtputf8_not_offered|5\.6\.7",
+                "{provider} cannot mail an address in this script",
+                "Others may be able to.",
+                "address in a script it cannot mail",
+            ),
+            (
+                "",
+                "{provider} refused it by its rules",
+                "Other providers may have other rules.",
+                "refused by its rules",
+            ),
+        ),
+    ),
+    Outcome.UNCERTAIN: (
+        "uncertain",
+        "warn",
+        (
+            (
+                "disconnected|reset|closed",
+                "The line to {provider} was cut after the mail had left",
+                "It may have arrived: nobody knows.",
+                "the line was cut after the mail had left",
+            ),
+            (
+                "timeout",
+                "{provider} did not answer after the mail had left",
+                "It may have arrived: nobody knows.",
+                "no answer after the mail had left",
+            ),
+            (
+                "lease_expired",
+                "Our worker stopped while {provider} had the mail",
+                "It may have arrived: nobody knows.",
+                "our worker stopped while the mail was leaving",
+            ),
+            ("", "Nobody knows whether {provider} has the mail", "It may have arrived.", "may have left"),
+        ),
+    ),
+}
+SAYINGS: Mapping[str, tuple[tuple[re.Pattern[str], Saying], ...]] = {
+    outcome: tuple(
+        (re.compile(rf"(?<![\w.])(?:{code})"), Saying(happened, matters, short, icon, tone))
+        for code, happened, matters, short in rows
+    )
+    for outcome, (icon, tone, rows) in _ROWS.items()
+}
+UNDER_WAY = Saying("{provider} is taking the mail", "It has not answered yet.", "under way", "sending", "active")
+
+PASSED_ON = frozenset(
+    {
+        Outcome.THROTTLED,
+        Outcome.PROVIDER_DOWN,
+        Outcome.PROVIDER_BROKEN,
+        Outcome.RECIPIENT_DEFERRED,
+        Outcome.POLICY_REJECTED,
+    }
+)
+REFUSED = frozenset({Outcome.RECIPIENT_REJECTED, Outcome.MESSAGE_REJECTED})
+
+
+def saying(outcome: str | None, code: str | None) -> Saying:
+    """The sentences for an attempt's outcome and code; one that is still open is under way."""
+    if outcome is None:
+        return UNDER_WAY
+    return next(words for code_fits, words in SAYINGS[outcome] if code_fits.search(code or ""))
+
+
+def explain(error: str | None) -> tuple[str, str]:
+    """A message's `last_error` («recipient_rejected: 550 5.1.1 User unknown») as (short words, what was said)."""
+    if not error:
+        return "", ""
+    outcome, _, rest = error.partition(": ")
+    if outcome not in SAYINGS:
+        return error, ""
+    # «550 5.1.1» is the code, and most replies begin with its second half.
+    said = re.sub(r"^(\d{3}) (\d\.\d+\.\d+) \2\b", r"\1 \2", rest)
+    return saying(outcome, " ".join(rest.split()[:2])).short, said
+
+
+def count(many: int, thing: str, things: str | None = None) -> str:
+    """«1 email», «12 emails»."""
+    return f"{number(many)} {thing if many == 1 else things or thing + 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """«a», «a and b», «a, b and c»."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def shortened(text: str, most: int = 120) -> str:
+    """For titles and lists: a subject may have 998 characters."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -1,0 +1,258 @@
+"""A workspace with one of everything that the pages can show, after the mock-ups of the design."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Any
+
+from uuid_utils.compat import uuid7
+
+from janus_mail.storage.database import Database
+from janus_mail.storage.secrets import SecretBox
+
+HTML = """<div style="padding:22px 24px;font:15px/1.55 Georgia,serif;color:#222">
+<p style="font:600 13px Helvetica,Arial,sans-serif;letter-spacing:.04em">NORTHWIND TOOLS</p>
+<p>Dear {{name}},</p><p>your invoice for March is ready: <b>€ 248.60</b>, due on 26 March.</p>
+<p><a href="https://northwind.example/" style="display:inline-block;padding:9px 16px;background:#2f4a3a;color:#fff;
+text-decoration:none;font:600 14px Helvetica,Arial,sans-serif;border-radius:4px">See the invoice</a></p>
+<p style="color:#666;font-size:13px">Questions? Just answer this mail.</p></div>
+"""
+TEXT = "Dear {{name}},\n\nyour invoice for March is ready: € 248.60, due on 26 March.\n\nNorthwind Tools\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt: at which provider, how it ended, how long after the message was due it began, how long it took."""
+
+    provider: str
+    outcome: str | None
+    code: str = ""
+    response: str = ""
+    after_s: float = 0.04
+    took_ms: int = 118
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One message in a state, with its attempts."""
+
+    recipient: str
+    state: str = "scheduled"
+    tries: tuple[Tried, ...] = ()
+    name: str | None = None
+    waiting_for: str | None = None
+
+
+@dataclass(slots=True)
+class Gallery:
+    """What was made, by name."""
+
+    database: Database
+    secrets: SecretBox
+    workspace_id: uuid.UUID
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    providers: dict[str, uuid.UUID] = field(default_factory=dict)
+    events: dict[str, uuid.UUID] = field(default_factory=dict)
+
+    async def provider(self, name: str, kind: str, **columns: Any) -> None:
+        given = {
+            "id": uuid7(), "workspace_id": self.workspace_id, "kind": kind, "name": name, "sandbox": True,
+            "position": len(self.providers) + 1, "config": self.secrets.seal(columns.pop("config", {})), **columns,
+        }  # fmt: skip
+        await self._insert("providers", [given])
+        self.providers[name] = given["id"]
+
+    async def worker(self) -> None:
+        await self._insert("workers", [{"id": uuid7(), "host": "here", "pid": 1}])
+
+    async def event(self, subject: str, mails: Sequence[Mail], *, due_in_s: float, status: str, **columns: Any) -> None:
+        event_id, due_at = uuid7(), self.now + timedelta(seconds=due_in_s)
+        counts: dict[str, int] = {}
+        for mail in mails:
+            counts[mail.state] = counts.get(mail.state, 0) + 1
+        left = [_left_at(mail, due_at) for mail in mails if mail.state == "sent"]
+        given = {
+            "id": event_id, "workspace_id": self.workspace_id, "subject": subject, "text": TEXT,
+            "expected_sent_at": due_at, "priority": 1, "failover": True, "on_uncertain": "resend",
+            "first_recipients": [{"email": mail.recipient, "name": mail.name} for mail in mails[:20]],
+            "recipients_count": len(mails), "counts": counts, "status": status, "created_by": "API key billing-web",
+            "exactly_sent_at": min(left, default=None), "created_at": min(due_at, self.now) - timedelta(hours=5),
+            "error_message": next((e for mail in reversed(mails) if (e := _error(mail))), None), **columns,
+        }  # fmt: skip
+        await self._insert("events", [given])
+        self.events[subject] = event_id
+        messages = [self._message(event_id, mail, due_at) for mail in mails]
+        await self._insert("messages", messages)
+        await self._insert(
+            "attempts",
+            [
+                row
+                for mail, message in zip(mails, messages, strict=True)
+                for row in self._attempts(mail, message["id"], due_at)
+            ],
+        )
+
+    async def caught(self, subject: str, recipient: str, ago_s: float, html: str | None = HTML) -> None:
+        """A mail in the mailbox, of a message that was made before it."""
+        message_id = await self.database.pool.fetchval(
+            "SELECT m.id FROM messages m JOIN events e ON e.id = m.event_id WHERE e.workspace_id = $1 LIMIT 1",
+            self.workspace_id,
+        )
+        mail = EmailMessage()
+        mail["From"], mail["To"], mail["Subject"] = "Northwind Tools <orders@northwind.example>", recipient, subject
+        mail.set_content(TEXT.replace("{{name}}", "Noor"))
+        if html is not None:
+            mail.add_alternative(html.replace("{{name}}", "Noor"), subtype="html")
+        await self._insert(
+            "captured_mails",
+            [{
+                "id": uuid7(), "workspace_id": self.workspace_id, "message_id": message_id, "attempt_id": uuid7(),
+                "provider_id": next(iter(self.providers.values())), "sender": "orders@northwind.example",
+                "recipients": [recipient], "subject": subject, "content": mail.as_bytes(policy=SMTP),
+                "captured_at": self.now - timedelta(seconds=ago_s),
+            }],
+        )  # fmt: skip
+
+    def _message(self, event_id: uuid.UUID, mail: Mail, due_at: datetime) -> dict[str, Any]:
+        last = mail.tries[-1] if mail.tries else None
+        return {
+            "id": uuid7(), "workspace_id": self.workspace_id, "event_id": event_id, "recipient": mail.recipient,
+            "recipient_name": mail.name, "variables": {} if mail.name else {"name": "customer"}, "state": mail.state,
+            "due_at": due_at,
+            "next_try_at": self.now + timedelta(seconds=24) if mail.waiting_for else due_at,
+            "waiting_for": mail.waiting_for, "priority": 1, "give_up_at": due_at + timedelta(days=1),
+            "attempt_count": len(mail.tries), "provider_id": self.providers[last.provider] if last else None,
+            "sent_at": _left_at(mail, due_at) if mail.state == "sent" else None, "last_error": _error(mail),
+        }  # fmt: skip
+
+    def _attempts(self, mail: Mail, message_id: uuid.UUID, due_at: datetime) -> list[dict[str, Any]]:
+        rows = []
+        for number, tried in enumerate(mail.tries, 1):
+            started_at = due_at + timedelta(seconds=tried.after_s)
+            finished = tried.outcome is not None
+            rows.append({
+                "id": uuid7(), "workspace_id": self.workspace_id, "message_id": message_id, "number": number,
+                "round": 1, "fence": number, "worker_id": uuid7(), "provider_id": self.providers[tried.provider],
+                "provider_kind": "ses", "provider_name": tried.provider, "started_at": started_at,
+                "finished_at": started_at + timedelta(milliseconds=tried.took_ms) if finished else None,
+                "outcome": tried.outcome, "code": tried.code or None, "response": tried.response,
+                "latency_ms": tried.took_ms if finished else None,
+            })  # fmt: skip
+        return rows
+
+    async def _insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            columns = list(rows[0])
+            places = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
+            await self.database.pool.executemany(
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", [list(row.values()) for row in rows]
+            )
+
+
+def _left_at(mail: Mail, due_at: datetime) -> datetime:
+    last = mail.tries[-1]
+    return due_at + timedelta(seconds=last.after_s, milliseconds=last.took_ms)
+
+
+def _error(mail: Mail) -> str | None:
+    if mail.state == "sent" or not mail.tries or mail.tries[-1].outcome is None:
+        return None
+    last = mail.tries[-1]
+    return f"{last.outcome}: {last.code} {last.response}".rstrip()
+
+
+SLOW_DOWN = Tried("Amazon SES", "throttled", "450 4.7.1", "4.7.1 Sending rate exceeded, rest a while", 0.041)
+KEY_REFUSED = Tried("SendGrid", "provider_broken", "535 5.7.8", "5.7.8 Username and password not accepted", 0.16, 94)
+TAKEN = Tried("Mailgun", "accepted", "250 2.0.0", "2.0.0 Ok: queued as 9F3A1C", 0.29, 1611)
+NO_MAILBOX = Tried("Google SMTP", "recipient_rejected", "550 5.1.1", "5.1.1 User unknown", 0.4, 240)
+CUT = Tried("Mailgun", "uncertain", "disconnected", "", 0.3, 2000)
+LATER = Tried("Mailgun", "recipient_deferred", "451 4.7.1", "4.7.1 Greylisted, please come back later", 0.5, 310)
+AT_SES = Tried("Amazon SES", "accepted", "250 2.0.0", "2.0.0 Ok: 0102018e2b-7d3e", 0.04, 118)
+INVOICE = "Your March invoice is ready"
+
+
+async def fill(gallery: Gallery, *, many: int = 10_000) -> None:
+    """The events of the mock-ups, oldest first, and six caught mails; the largest event has `many` messages."""
+    await gallery.provider("Amazon SES", "ses")
+    await gallery.provider("SendGrid", "sendgrid", sandbox_mode="broken_credentials")
+    await gallery.provider("Mailgun", "mailgun", sandbox_failure_rate=0.25)
+    await gallery.provider("Google SMTP", "smtp", config={"preset": "gmail"}, enabled=False)
+    await gallery.worker()
+    day = 86_400.0
+    await gallery.event(
+        "Flash sale reminder", [Mail(f"customer{n}@example.com", "canceled") for n in range(many // 5)],
+        due_in_s=-0.85 * day, status="canceled", tags=["campaign"],
+    )  # fmt: skip
+    await gallery.event(
+        "Delivery window changed to Friday",
+        [Mail("lucia.moreno@example.com", "sent", (AT_SES,))] * 209
+        + [Mail("gone@example.com", "failed", (NO_MAILBOX,))] * 3,
+        due_in_s=-4 * 3600, status="partly_sent", tags=["order"],
+    )  # fmt: skip
+    await gallery.event(
+        "Quote Q-1187 for 12 bench vices", [Mail("purchasing@example.org", "failed", (NO_MAILBOX,))],
+        due_in_s=-2 * 3600, status="failed", tags=["sales"],
+    )  # fmt: skip
+    await gallery.event(
+        "Welcome to Northwind, Priya", [Mail("priya.raman@example.com", "sent", (SLOW_DOWN, TAKEN))],
+        due_in_s=-44 * 60, status="sent", tags=["account"],
+    )  # fmt: skip
+    await gallery.event(
+        "Card payment did not go through", [Mail("samir@example.org", "parked", (CUT,))],
+        due_in_s=-26 * 60, status="parked", tags=["billing"], on_uncertain="park",
+    )  # fmt: skip
+    await gallery.event(INVOICE, INVOICE_MAILS, due_in_s=-30, status="sending", tags=["billing", "2026-03"], html=HTML,
+                        metadata={"batch": "inv-2026-03"}, from_email="billing@northwind.example",
+                        from_name="Northwind Tools", expires_at=gallery.now + timedelta(days=1),
+                        reply_to=[{"email": "accounts@northwind.example", "name": None}])  # fmt: skip
+    await gallery.event(
+        "Reset your password", [Mail("wei.zhang@example.net", "sent", (AT_SES,))], due_in_s=-2 * 60, status="sent",
+        tags=["account"],
+    )  # fmt: skip
+    await gallery.event(
+        "Workshop on Saturday: what to bring", [Mail(f"guest{n}@example.org") for n in range(24)],
+        due_in_s=19 * 3600, status="pending", tags=["workshop"],
+    )  # fmt: skip
+    await gallery.event(
+        "Your order 20418 has shipped", [Mail("noor.haddad@example.com")], due_in_s=6 * 60, status="pending",
+        tags=["order"],
+    )  # fmt: skip
+    await gallery.event("Spring catalogue: 40 new hand planes", _catalogue(many), due_in_s=-8 * 60, status="sending")
+    for subject, recipient, ago_s in (
+        ("Hello from Janus", "mara@northwind.example", day),
+        ("Workshop on Saturday: what to bring", "jonas@example.org", 5 * 3600.0),
+        ("Welcome to Northwind, Priya", "priya.raman@example.com", 2.5 * 3600),
+        (INVOICE, "delayed@example.com", 3600.0),
+        ("Reset your password", "wei.zhang@example.net", 120.0),
+        ("Your order 20418 has shipped", "Noor Haddad <noor.haddad@example.com>", 23.0),
+    ):
+        await gallery.caught(subject, recipient, ago_s)
+
+
+INVOICE_MAILS = [
+    Mail("ada.lindqvist@example.com", "sent", (SLOW_DOWN, KEY_REFUSED, TAKEN), name="Ada"),
+    Mail("felix.brandt@example.net", "sent", (KEY_REFUSED, TAKEN)),
+    Mail("grace.oduya@example.com", "sent", (KEY_REFUSED, TAKEN)),
+    Mail("info@oldshop.example", "failed", (SLOW_DOWN, NO_MAILBOX)),
+    Mail("pietr@example.org", "failed", (SLOW_DOWN, KEY_REFUSED, NO_MAILBOX)),
+    Mail("h.tanaka@example.jp", "suppressed"),
+    Mail("samir@example.org", "uncertain", (CUT,)),
+    Mail("lucia.moreno@example.com", "scheduled", (SLOW_DOWN, KEY_REFUSED, LATER), waiting_for="retry"),
+]
+
+
+def _catalogue(many: int) -> list[Mail]:
+    """62 % done, a few of them failed."""
+    failed = max(1, many * 14 // 10_000)
+    done = many * 6212 // 10_000
+    return [
+        Mail(f"customer{n}@example.com", "sent", (AT_SES,))
+        if n < done - failed
+        else Mail(f"customer{n}@example.com", "failed", (NO_MAILBOX,))
+        if n < done
+        else Mail(f"customer{n}@example.com")
+        for n in range(many)
+    ]

@@ -1,0 +1,237 @@
+"""`/events/{id}`: one event and each message's way."""
+
+from janus_mail.storage.database import Database
+from tests.pages.conftest import Visitor
+from tests.pages.gallery import CUT, INVOICE, LATER, Gallery, Mail, Tried
+from tests.pages.reading import Element, Page
+
+PARKED = "Card payment did not go through"
+PENDING = "Your order 20418 has shipped"
+
+
+async def opened(visitor: Visitor, gallery: Gallery, subject: str, recipient: str) -> Page:
+    """The page with this recipient's message opened, as one opens it."""
+    page = await visitor.get(f"/events/{gallery.events[subject]}")
+    link = next(a for a in page.main.all("a", class_="title") if a.text == recipient)
+    assert link["aria-expanded"] == "false"
+    return await visitor.get(link["href"].partition("#")[0])
+
+
+def steps(page: Page) -> list[Element]:
+    return page.main.one("ol", class_="way").all("li")
+
+
+async def test_how_far_it_is_is_told_by_a_bar_and_in_words(visitor: Visitor, gallery: Gallery) -> None:
+    page = await visitor.get(f"/events/{gallery.events[INVOICE]}")
+    bar = page.main.one("svg", role="progressbar")
+    assert (bar["aria-valuenow"], bar["aria-valuemax"], bar["aria-label"]) == ("6", "8", "6 of 8 done")
+    legend = page.main.one("div", class_="legend").text
+    assert legend == "6 of 8 done 3 sent 2 failed 1 suppressed 1 uncertain 1 waiting"
+    assert "Amazon SES asked us to slow down and SendGrid refused our key, so Mailgun took over." in page.main.text
+    assert "The latest mail left 1.9 s after it was due." in page.main.text
+
+
+async def test_the_timeline_tells_why_it_went_through_the_third_provider(visitor: Visitor, gallery: Gallery) -> None:
+    page = await opened(visitor, gallery, INVOICE, "ada.lindqvist@example.com")
+    assert [step.one("h3").text for step in steps(page)][1:] == [
+        "Amazon SES asked us to slow down after 118 ms",
+        "SendGrid refused our key after 94 ms",
+        "Mailgun took the mail after 1,611 ms",
+    ]
+    assert steps(page)[0].text.endswith("By API key billing-web, 5 h ahead.")
+    assert "This mail went on to SendGrid at once." in steps(page)[1].text
+    assert steps(page)[2].one("pre").text == "535 5.7.8 Username and password not accepted"
+    assert "It left 1.9 s after it was due." in steps(page)[3].text
+
+
+async def test_a_waiting_message_says_why_and_until_when(visitor: Visitor, gallery: Gallery) -> None:
+    page = await opened(visitor, gallery, INVOICE, "lucia.moreno@example.com")
+    row = page.main.one("tr", class_="open").text
+    assert "Waiting" in row
+    assert "the recipient’s server says “later”; next try in" in row
+    assert steps(page)[-1].text.startswith("Waiting Next try in")
+
+
+async def test_a_failed_message_gives_the_reason_in_words_then_the_code(visitor: Visitor, gallery: Gallery) -> None:
+    page = await opened(visitor, gallery, INVOICE, "pietr@example.org")
+    assert "no such mailbox: 550 5.1.1 User unknown" in page.main.one("tr", class_="open").text
+    assert steps(page)[-1].one("h3").text == "Failed"
+
+
+async def test_an_opened_message_closes_again(visitor: Visitor, gallery: Gallery) -> None:
+    page = await opened(visitor, gallery, INVOICE, "pietr@example.org")
+    link = next(a for a in page.main.all("a", class_="title") if a.text == "pietr@example.org")
+    assert link["aria-expanded"] == "true"
+    closed = await visitor.get(link["href"].partition("#")[0])
+    assert not closed.main.all("ol", class_="way")
+
+
+async def test_what_waits_can_be_canceled_and_the_page_says_how_many_were_too_late(
+    visitor: Visitor, gallery: Gallery
+) -> None:
+    event = f"/events/{gallery.events[INVOICE]}"
+    page = await visitor.get(event)
+    question = page.form(f"{event}/cancel").text
+    assert question.startswith(
+        "Cancel 1 email that has not left? 6 are done and cannot be called back; 1 is under way."
+    )
+    after = await visitor.send(page, f"{event}/cancel")
+    assert "1 email canceled. For 4 emails it was too late." in after.main.one("p", class_="good").text
+    assert "Canceled" in after.main.text
+    again = await visitor.get(event)
+    assert not again.main.all("p", class_="good"), "it is said once"
+    assert not again.root.all("form", action=f"{event}/cancel")
+
+
+async def test_failed_messages_can_be_sent_again(visitor: Visitor, gallery: Gallery) -> None:
+    event = f"/events/{gallery.events[INVOICE]}"
+    page = await visitor.get(event)
+    assert "Send 2 failed emails again?" in page.form(f"{event}/retry").text
+    after = await visitor.send(page, f"{event}/retry")
+    assert "2 emails go out again." in after.main.text
+    assert "3 waiting" in after.main.one("div", class_="legend").text
+
+
+async def test_a_pending_event_can_be_sent_now(visitor: Visitor, gallery: Gallery, database: Database) -> None:
+    event = f"/events/{gallery.events[PENDING]}"
+    page = await visitor.get(event)
+    assert page.main.one("p", id="due").text.startswith("Pending Due in")
+    after = await visitor.send(page, f"{event}/send-now")
+    assert "1 email goes out now." in after.main.text
+    due = await database.pool.fetchval(
+        "SELECT due_at <= clock_timestamp() FROM messages WHERE event_id = $1", gallery.events[PENDING]
+    )
+    assert due is True
+
+
+async def test_a_button_that_came_too_late_changes_nothing_and_says_so(
+    visitor: Visitor, gallery: Gallery, database: Database
+) -> None:
+    event = f"/events/{gallery.events[PENDING]}"
+    page = await visitor.get(event)
+    await database.pool.execute("UPDATE messages SET state = 'sending' WHERE event_id = $1", gallery.events[PENDING])
+    after = await visitor.send(page, f"{event}/send-now")
+    assert "Nothing was changed" in after.main.text
+
+
+async def test_a_parked_message_asks_for_a_decision_and_takes_it(
+    visitor: Visitor, gallery: Gallery, database: Database
+) -> None:
+    page = await opened(visitor, gallery, PARKED, "samir@example.org")
+    form = next(f for f in page.main.all("form") if f["action"].endswith("/resolve"))
+    assert [button.text for button in form.all("button")] == ["It arrived", "Send it again", "Give it up"]
+    after = await visitor.send(page, form["action"], outcome="sent")
+    assert "Noted: it arrived." in after.main.text
+    state = await database.pool.fetchval("SELECT state FROM messages WHERE event_id = $1", gallery.events[PARKED])
+    assert state == "sent"
+    assert after.main.one("p", id="due").text.startswith("Sent")
+    late = await visitor.send(page, form["action"], outcome="failed")
+    assert "Nothing was changed" in late.main.text
+
+
+async def test_a_message_is_found_by_a_part_of_its_address(visitor: Visitor, gallery: Gallery) -> None:
+    page = await visitor.get(f"/events/{gallery.events[INVOICE]}?recipient=EXAMPLE.NET")
+    assert [link.text for link in page.main.all("a", class_="title")] == ["felix.brandt@example.net"]
+    nothing = await visitor.get(f"/events/{gallery.events[INVOICE]}?recipient=%25")
+    assert "No message fits." in nothing.main.text
+
+
+async def test_many_messages_come_in_pages_both_ways_and_by_state(visitor: Visitor, gallery: Gallery) -> None:
+    event = f"/events/{gallery.events['Spring catalogue: 40 new hand planes']}"
+    first = await visitor.get(event)
+    assert "25 of 200 messages" in first.main.text
+    second = await visitor.get(_page(first, "next"))
+    third = await visitor.get(_page(second, "next"))
+    assert _recipients(third)[0] == "customer50@example.com"
+    assert _recipients(await visitor.get(_page(third, "prev"))) == _recipients(second)
+    failed = next(a for a in first.main.one("div", class_="legend").all("a") if "failed" in a.text)
+    page = await visitor.get(failed["href"].partition("#")[0])
+    assert _recipients(page) == ["customer123@example.com"]
+
+
+async def test_a_link_to_a_message_shows_it_wherever_it_stands(
+    visitor: Visitor, gallery: Gallery, database: Database
+) -> None:
+    message_id = await database.pool.fetchval("SELECT id FROM messages WHERE recipient = 'customer150@example.com'")
+    event = f"/events/{gallery.events['Spring catalogue: 40 new hand planes']}"
+    page = await visitor.get(f"{event}?message={message_id}")
+    assert _recipients(page)[0] == "customer150@example.com"
+    assert page.main.one("ol", class_="way")
+    assert _page(page, "prev")
+
+
+async def test_the_content_is_shown_as_its_recipient_gets_it(visitor: Visitor, gallery: Gallery) -> None:
+    page = await opened(visitor, gallery, INVOICE, "ada.lindqvist@example.com")
+    frame = page.main.one("iframe")
+    assert frame["sandbox"] == ""
+    html = await visitor.client.get(frame["src"])
+    assert html.headers["content-type"] == "text/html; charset=utf-8"
+    assert "Dear Ada," in html.text
+    assert html.headers["content-security-policy"].startswith("sandbox; default-src 'none'; style-src 'unsafe-inline';")
+    text = await visitor.client.get(frame["src"].replace("view=html", "view=text"))
+    assert text.headers["content-type"] == "text/plain; charset=utf-8"
+    assert text.text.startswith("Dear Ada,\n\nyour invoice")
+    source = await visitor.client.get(frame["src"].replace("view=html", "view=source"))
+    assert "From: Northwind Tools <billing@northwind.example>" in source.text
+    assert "To: Ada <ada.lindqvist@example.com>" in source.text
+
+
+async def test_settings_name_the_route_the_sender_and_what_was_asked_for(visitor: Visitor, gallery: Gallery) -> None:
+    page = await visitor.get(f"/events/{gallery.events[INVOICE]}")
+    facts = page.main.one("dl", class_="facts")
+    said = dict(zip([t.text for t in facts.all("dt")], [d.text for d in facts.all("dd")], strict=True))
+    assert said["From"] == "Northwind Tools <billing@northwind.example>"
+    assert said["Reply to"] == "accounts@northwind.example"
+    assert said["Route"] == "Amazon SES, SendGrid, Mailgun"
+    assert said["If uncertain"] == "Send once more"
+    assert said["Metadata"] == "batch = inv-2026-03"
+    assert said["Expires"].startswith("tomorrow")
+
+
+async def test_the_page_stops_asking_when_all_is_over_and_says_it_to_who_listens(
+    visitor: Visitor, gallery: Gallery, database: Database
+) -> None:
+    event = f"/events/{gallery.events[INVOICE]}"
+    live = (await visitor.get(event)).root.one("div", id="live")
+    assert live["hx-trigger"] == "every 2s"
+    await database.pool.execute(
+        "UPDATE events SET status = 'sent', counts = '{\"sent\": 8}' WHERE id = $1", gallery.events[INVOICE]
+    )
+    update = Page((await visitor.update(live["hx-get"])).text)
+    assert "hx-get" not in update.root.one("div", id="live").attributes
+    assert update.root.one("p", id="said").text == "All 8 emails sent."
+    assert (await visitor.get(event)).root.one("p", id="said").text == ""
+
+
+async def test_the_page_of_what_waits_long_does_not_ask_often(visitor: Visitor, gallery: Gallery) -> None:
+    page = await visitor.get(f"/events/{gallery.events[PENDING]}")
+    assert page.root.one("div", id="live")["hx-trigger"] == "every 10s"
+    assert not page.root.all("noscript")
+
+
+async def test_an_uncertain_message_says_what_is_being_done(visitor: Visitor, gallery: Gallery) -> None:
+    page = await opened(visitor, gallery, INVOICE, "samir@example.org")
+    assert "The line to Mailgun was cut after the mail had left" in steps(page)[-2].text
+    assert steps(page)[-1].text.startswith("Looking for a proof that it arrived")
+
+
+async def test_a_second_try_after_a_wait_is_told_as_one(visitor: Visitor, gallery: Gallery) -> None:
+    again = Tried("Mailgun", "accepted", "250 2.0.0", "2.0.0 Ok", after_s=31.0)
+    await gallery.event("Later", [Mail("a@example.com", "sent", (LATER, again))], due_in_s=-60, status="sent")
+    page = await opened(visitor, gallery, "Later", "a@example.com")
+    assert "It was tried again 30 s later." in steps(page)[1].text
+
+
+async def test_a_resend_after_doubt_is_told_as_one(visitor: Visitor, gallery: Gallery) -> None:
+    again = Tried("Mailgun", "accepted", "250 2.0.0", "2.0.0 Ok", after_s=92.4)
+    await gallery.event("Doubt", [Mail("a@example.com", "sent", (CUT, again))], due_in_s=-600, status="sent")
+    page = await opened(visitor, gallery, "Doubt", "a@example.com")
+    assert "It was sent once more 2 min later." in steps(page)[1].text
+
+
+def _page(page: Page, rel: str) -> str:
+    return page.main.one("nav", aria_label="Pages of messages").one("a", rel=rel)["href"].partition("#")[0]
+
+
+def _recipients(page: Page) -> list[str]:
+    return [link.text for link in page.main.all("a", class_="title")]

@@ -1,0 +1,205 @@
+"""The words, times and pictures that pages are made of."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from janus_mail.models.states import EventStatus, State, WaitingFor
+from janus_mail.pages import words
+from janus_mail.pages.event_summary import summary
+from janus_mail.pages.flash import Flash
+from janus_mail.pages.progress import progress
+from janus_mail.pages.pulse import pulse_words
+from janus_mail.pages.spark import spark
+from janus_mail.pages.times import Clock, exact, milliseconds, rough, size, utc_offset, zone_choices
+from janus_mail.providers.outcomes import Outcome
+from janus_mail.providers.sandbox import SandboxMode
+
+NOW = datetime(2026, 3, 12, 13, 24, tzinfo=UTC)  # a Thursday, 14:24 in Berlin
+BERLIN = Clock(NOW, ZoneInfo("Europe/Berlin"))
+
+
+def test_every_state_status_wait_and_dial_has_its_words() -> None:
+    assert set(words.STATES) == set(State)
+    assert set(words.STATUSES) == set(EventStatus)
+    assert set(words.WAITS) | {WaitingFor.EVIDENCE} == set(WaitingFor)
+    assert set(words.DIAL) == set(SandboxMode)
+    assert set(words.SAYINGS) == set(Outcome)
+
+
+def test_no_two_states_look_alike_but_for_colour() -> None:
+    icons = [look.icon for look in words.STATES.values()]
+    assert len(icons) == len(set(icons))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "happened"),
+    [
+        (Outcome.PROVIDER_DOWN, "connection_refused", "{provider} could not be reached"),
+        (Outcome.PROVIDER_DOWN, "421 4.3.2", "{provider} cannot take mail now"),
+        (Outcome.PROVIDER_DOWN, "timeout", "{provider} did not answer in time"),
+        (Outcome.PROVIDER_BROKEN, "535 5.7.8", "{provider} refused our key"),
+        (Outcome.PROVIDER_BROKEN, "535", "{provider} refused our key"),
+        (Outcome.PROVIDER_BROKEN, "553 5.1.8", "{provider} does not accept the sender"),
+        (Outcome.PROVIDER_BROKEN, "550 5.4.5", "The quota at {provider} is used up"),
+        (Outcome.PROVIDER_BROKEN, "521", "{provider} takes none of our mail"),
+        (Outcome.THROTTLED, "450 4.7.1", "{provider} asked us to slow down"),
+        (Outcome.RECIPIENT_REJECTED, "550 5.1.1", "There is no such mailbox"),
+        (Outcome.RECIPIENT_REJECTED, "550 5.1.10", "The recipient’s domain takes no mail"),
+        (Outcome.RECIPIENT_DEFERRED, "452 4.2.2", "The recipient’s mailbox is full"),
+        (Outcome.UNCERTAIN, "lease_expired", "Our worker stopped while {provider} had the mail"),
+        (Outcome.UNCERTAIN, "nobody foresaw this", "Nobody knows whether {provider} has the mail"),
+        (Outcome.POLICY_REJECTED, None, "{provider} refused it by its rules"),
+        (None, None, "{provider} is taking the mail"),
+    ],
+)
+def test_each_way_a_try_can_end_is_said_plainly(outcome: str | None, code: str | None, happened: str) -> None:
+    assert words.saying(outcome, code).happened == happened
+
+
+@pytest.mark.parametrize(
+    ("error", "explained"),
+    [
+        (None, ("", "")),
+        ("recipient_rejected: 550 5.1.1 5.1.1 User unknown", ("no such mailbox", "550 5.1.1 User unknown")),
+        ("provider_down: timeout", ("did not answer in time", "timeout")),
+        ("gave up after 24 hours", ("gave up after 24 hours", "")),
+    ],
+)
+def test_a_stored_error_is_explained(error: str | None, explained: tuple[str, str]) -> None:
+    assert words.explain(error) == explained
+
+
+@pytest.mark.parametrize(
+    ("seconds", "relative", "beside"),
+    [
+        (0, "now", "14:24"),
+        (-30, "30 s ago", "14:23"),
+        (-59.9, "59 s ago", "14:23"),
+        (-26 * 60, "26 min ago", "13:58"),
+        (-3590, "1 h ago", "13:24"),
+        (-4 * 3600, "4 h ago", "10:24"),
+        (-20.4 * 3600, "yesterday", "18:00"),
+        (-3 * 86_400, "9 Mar", "14:24"),
+        (-90 * 86_400, "12 Dec 2025", "14:24"),
+        (6 * 60, "in 6 min", "14:30"),
+        (18.6 * 3600, "in 19 h", "Fri 09:00"),
+        (30 * 3600, "tomorrow", "20:24"),
+        (40 * 86_400, "21 Apr", "15:24"),
+    ],
+)
+def test_relative_times(seconds: float, relative: str, beside: str) -> None:
+    instant = NOW + timedelta(seconds=seconds)
+    assert (BERLIN.relative(instant), BERLIN.beside(instant)) == (relative, beside)
+
+
+def test_a_little_before_midnight_is_not_yesterday_a_little_after_it() -> None:
+    clock = Clock(datetime(2026, 3, 12, 0, 10, tzinfo=UTC), ZoneInfo("UTC"))
+    assert clock.relative(clock.now - timedelta(minutes=20)) == "20 min ago"
+
+
+def test_full_times_name_their_zone() -> None:
+    assert BERLIN.in_full(NOW) == "12 Mar 2026, 14:24:00 Europe/Berlin"
+    assert BERLIN.place == "Berlin time"
+    assert Clock(NOW, ZoneInfo("UTC")).place == "UTC"
+    assert BERLIN.to_the_tenth(NOW + timedelta(milliseconds=1999)) == "14:24:01.9"
+    assert BERLIN.in_utc(NOW) == "13:24"
+    assert BERLIN.in_utc(NOW + timedelta(hours=10)) == "12 Mar, 23:24"
+
+
+def test_today_begins_at_the_visitors_midnight() -> None:
+    assert BERLIN.midnight == datetime(2026, 3, 11, 23, tzinfo=UTC)
+
+
+def test_durations_and_sizes() -> None:
+    assert [rough(timedelta(seconds=s)) for s in (0.4, 59, 90, 3570, 47.4 * 3600, 4 * 86_400)] == [
+        "0 s", "59 s", "2 min", "1 h", "47 h", "4 days",
+    ]  # fmt: skip
+    assert [exact(timedelta(seconds=s)) for s in (1.9, 30, 66_960, 90_000, 86_400)] == [
+        "1.9 s", "30 s", "18 h 36 min", "1 day 1 h", "1 day",
+    ]  # fmt: skip
+    assert [milliseconds(ms) for ms in (118, 1611, 12_400)] == ["118 ms", "1,611 ms", "12.4 s"]
+    assert [size(n) for n in (940, 4200, 1_300_000)] == ["940 bytes", "4.2 kB", "1.3 MB"]
+
+
+def test_zones_are_offered_with_their_offset_of_today() -> None:
+    zones = dict(zone_choices(NOW))
+    assert zones["Europe/Berlin"] == "Europe/Berlin (UTC+1)"
+    assert zones["America/St_Johns"] == "America/St_Johns (UTC−2:30)"
+    assert utc_offset(NOW, ZoneInfo("Africa/Abidjan")) == "UTC"
+    assert len(zones) > 350
+
+
+def test_the_bar_shows_even_the_smallest_part_and_never_overflows() -> None:
+    shown = progress({State.SENT: 9985, State.FAILED: 1, State.SENDING: 1, State.SCHEDULED: 13}, None, NOW)
+    assert [part.tone for part in shown.parts] == ["good", "bad", "active"]
+    assert min(part.width for part in shown.parts) >= 4.9
+    assert shown.parts[-1].x + shown.parts[-1].width <= 1000.5
+    assert (shown.done, shown.total, shown.percent) == (9986, 10_000, 99)
+    assert shown.words == "9,985 sent, 1 failed, 14 to go"
+
+
+def test_the_rest_is_reckoned_from_the_pace_so_far() -> None:
+    shown = progress({State.SENT: 500, State.SCHEDULED: 500}, NOW - timedelta(minutes=5), NOW)
+    assert shown.words == "500 sent, 500 to go · about 5 min left"
+
+
+def test_an_event_without_messages_has_an_empty_bar() -> None:
+    assert progress({}, None, NOW).percent == 0
+
+
+def test_a_day_in_bars_has_its_own_scale_and_a_sentence() -> None:
+    day = spark({9: 10, 14: 40}, {14: 10}, "Sent")
+    assert day.words == "Sent by hour today, most at 14 o’clock"
+    tall = [bar for bar in day.bars if bar.x == 14 * 6]
+    assert [(bar.tone, bar.y, bar.height) for bar in tall] == [("", 0.0, 25.6), ("bad", 25.6, 6.4)]
+    assert spark({}, {}, "Sent").words == "Nothing today"
+    assert spark({24: 1}, {}, "Sent").width == 150, "a day on which the clock is put back has 25 hours"
+
+
+@pytest.mark.parametrize(
+    ("cookie", "sentence"),
+    [
+        ("canceled.1.0", "1 email canceled."),
+        ("canceled.2.1", "2 emails canceled. For 1 email it was too late."),
+        ("canceled.0.3", "Nothing was canceled: it was too late."),
+        ("scheduled", "Scheduled. You can cancel it until it begins to leave."),
+        ("mailbox_emptied.6", "6 caught mails deleted."),
+    ],
+)
+def test_what_was_done_is_said(cookie: str, sentence: str) -> None:
+    flash = Flash.read(cookie)
+    assert flash is not None
+    assert flash.sentence == sentence
+    assert Flash.read(flash.written()) == flash
+
+
+@pytest.mark.parametrize(
+    "cookie", [None, "", "unknown", "canceled", "canceled.1", "canceled.x.1", "<b>", "scheduled.1"]
+)
+def test_a_cookie_that_says_nothing_we_know_says_nothing(cookie: str | None) -> None:
+    assert Flash.read(cookie) is None
+
+
+@pytest.mark.parametrize(
+    ("alive", "seen_s", "overdue", "any_events", "headline", "detail"),
+    [
+        (2, 3.2, 0, True, "Everything is on time", "2 workers, the last seen 3 s ago. Nothing overdue."),
+        (1, 2.0, 0, False, "Ready", "1 worker, the last seen 2 s ago. Nothing overdue."),
+        (1, 2.0, 1000, True, "1,000+ overdue", "1 worker, the last seen 2 s ago. Mail leaves as fast as the providers "
+         "take it."),
+        (0, None, 0, False, "No worker is running", "Nothing leaves without one."),
+        (0, 90.0, 3, True, "No worker is running", "The last one was seen 2 min ago. 3 overdue."),
+    ],
+)  # fmt: skip
+def test_the_pulse(
+    alive: int, seen_s: float | None, overdue: int, any_events: bool, headline: str, detail: str
+) -> None:
+    shown = pulse_words(alive, seen_s, overdue, any_events)
+    assert (shown.headline, shown.detail) == (headline, detail)
+
+
+def test_a_summary_of_nothing_is_nothing() -> None:
+    assert summary([], None) == ""
+    assert summary([], 0.4) == "Every mail left within a second of its time."
