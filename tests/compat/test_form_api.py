@@ -1,3 +1,4 @@
+import asyncio
 import email
 import email.policy
 import uuid
@@ -174,15 +175,26 @@ async def test_a_mail_that_fails_is_answered_with_the_reason(
     assert reason in body["errors"][field][0]
 
 
-async def test_a_mail_that_may_have_left_is_not_called_failed(
-    form: httpx.AsyncClient, database: Database, fields: dict[str, str], worker: WorkerProcess,
-    sandboxes: Mapping[str, uuid.UUID], impatient: None,
-) -> None:  # fmt: skip
-    await database.pool.execute("UPDATE workspaces SET on_uncertain = 'park'")
+@pytest.mark.parametrize(
+    ("state", "status", "answered"),
+    [
+        ("parked", 202, "Email accepted"),  # it may have left: «failed» would have it sent again
+        ("canceled", 400, "The mail is canceled."),
+        ("expired", 400, "The mail is expired."),
+    ],
+)
+async def test_other_ends_are_told_as_they_are(
+    form: httpx.AsyncClient, database: Database, fields: dict[str, str], state: str, status: int, answered: str
+) -> None:
+    sending = asyncio.create_task(form.post("/send_email/", data=fields))
+    async with asyncio.timeout(5):
+        while await database.pool.execute("UPDATE messages SET state = $1", state) == "UPDATE 0":
+            await asyncio.sleep(0.01)
 
-    answer = await form.post("/send_email/", data={**fields, "to_email": "timeout@example.com"})
+    answer = await sending
 
-    assert answer.status_code == 202
+    assert answer.status_code == status
+    assert answered in answer.text
 
 
 REQUIRED = ["This field is required."]

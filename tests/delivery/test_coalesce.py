@@ -62,6 +62,13 @@ async def test_a_refused_item_fails_alone() -> None:
     assert [a for n, a in enumerate(answers, 10) if n != 13] == [n * 2 for n in range(10, 20) if n != 13]
 
 
+async def test_a_mistake_of_ours_is_not_taken_for_an_outage() -> None:
+    store = Store()
+    store.failures = [asyncpg.InterfaceError("the server expects 3 arguments for this query, 2 were passed")]
+    with pytest.raises(asyncpg.InterfaceError):
+        await Coalescer(store, delay_s=0)(1)
+
+
 async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
     store = Store()
     write = Coalescer(store, delay_s=0.001)

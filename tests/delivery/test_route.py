@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from janus_mail.delivery.hold import Try
 from janus_mail.delivery.provider_book import ConfiguredProvider
-from janus_mail.delivery.route import Wish, remaining, route
+from janus_mail.delivery.route import Wish, named, remaining, route
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
 
 
@@ -42,9 +42,22 @@ def test_the_workspaces_order_is_kept() -> None:
     assert names(wish(), A, B, C) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("by", [str(B.id), "b", "B", "sendgrid"])
+@pytest.mark.parametrize("by", [str(B.id), "b", "B", "sendgrid"], ids=["id", "name", "capitals", "kind"])
 def test_the_callers_preference_goes_first_by_id_name_or_kind(by: str) -> None:
     assert names(wish(by), A, B, C) == ["b", "a", "c"]
+
+
+def test_of_providers_of_one_kind_a_real_one_is_meant_and_one_that_is_on() -> None:
+    caught, off, on = provider("Caught", sandbox=True), provider("Off", enabled=False), provider("On")
+    assert named("ses", [caught, off, on]) is on
+    assert named("caught", [caught, off, on]) is caught
+    assert named(str(off.id).upper(), [caught, off, on]) is off
+    assert named("sendgrid", [caught, off, on]) is None
+
+
+def test_a_name_wins_over_a_kind() -> None:
+    by_name = provider("ses", kind="smtp")
+    assert named("SES", [provider("Amazon", kind="ses"), by_name]) is by_name
 
 
 def test_failover_off_leaves_only_the_preferred_or_the_first() -> None:

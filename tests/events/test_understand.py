@@ -15,7 +15,7 @@ from janus_mail.content.compose import Content, Letter
 from janus_mail.errors import InvalidInput
 from janus_mail.events.rows import NewEvent
 from janus_mail.events.schemas import EventCreate
-from janus_mail.events.understand import Facts, KnownProvider, understand
+from janus_mail.events.understand import Facts, understand
 
 NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
 FACTS = Facts(NOW, ZoneInfo("UTC"), "janus@example.com", None, "resend", [])
@@ -100,26 +100,3 @@ def test_whatever_is_accepted_can_be_composed(fields: dict[str, Any], group: dic
         return
     note("accepted")
     compose_all(new)
-
-
-def provider(name: str, kind: str, *, sandbox: bool = False, enabled: bool = True) -> KnownProvider:
-    return KnownProvider(uuid.uuid4(), kind, name, enabled, sandbox, None)
-
-
-def test_of_providers_of_one_kind_a_real_one_is_meant_and_one_that_is_on() -> None:
-    caught, off, on = (
-        provider("Caught", "ses", sandbox=True),
-        provider("Off", "ses", enabled=False),
-        provider("On", "ses"),
-    )
-    facts = Facts(NOW, ZoneInfo("UTC"), None, None, "resend", [caught, off, on])
-    assert facts.provider_named("ses") is on
-    assert facts.provider_named("caught") is caught
-    assert facts.provider_named(str(off.id).upper()) is off
-    assert facts.provider_named("sendgrid") is None
-
-
-def test_a_name_wins_over_a_kind() -> None:
-    named, of_kind = provider("ses", "smtp"), provider("Amazon", "ses")
-    facts = Facts(NOW, ZoneInfo("UTC"), None, None, "resend", [of_kind, named])
-    assert facts.provider_named("SES") is named

@@ -253,6 +253,6 @@ def _catalogue(many: int) -> list[Mail]:
         if n < done - failed
         else Mail(f"customer{n}@example.com", "failed", (NO_MAILBOX,))
         if n < done
-        else Mail(f"customer{n}@example.com")
+        else Mail(f"customer{n}@example.com", "leased")
         for n in range(many)
     ]

@@ -30,14 +30,17 @@ WIDTHS = {1280: 900, 390: 844}
 
 
 async def photograph(folder: Path, new_database: NewDatabase, redis_url: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     async with launched() as browser:
         async with workspace(new_database, redis_url, full=True) as (address, gallery):
             event = f"/events/{gallery.events[INVOICE]}?message={await _first_message(gallery)}"
             for name, path in (
-                ("events", "/"), ("event", event), ("add", "/add"), ("providers", "/providers"), ("mailbox", "/mailbox"),
+                ("events", "/"),
+                ("event", event),
+                ("add", "/add"),
+                ("providers", "/providers"),
+                ("mailbox", "/mailbox"),
                 ("error", "/nothing"),
-            ):  # fmt: skip
+            ):
                 await _in_every_mode(browser, folder, name, address + path)
         async with workspace(new_database, redis_url, full=False) as (address, _):
             await _in_every_mode(browser, folder, "empty", address)
@@ -81,7 +84,9 @@ async def _in_every_mode(browser: Browser, folder: Path, name: str, url: str) ->
             await page.goto(url)
             if name == "add":
                 await _make_mistakes(page)
-            await _draw_frames(page)
+            if width < 1000:  # Chromium draws a frame only where it is in sight
+                await page.set_viewport_size({"width": width, "height": 4000})
+                await page.wait_for_timeout(200)
             path = folder / f"{name}-{width}-{scheme}.png"
             await page.screenshot(path=path, full_page=True)
             sys.stdout.write(f"{path}\n")
@@ -106,14 +111,6 @@ async def _make_mistakes(page: Page) -> None:
     await page.get_by_role("alert").wait_for()
 
 
-async def _draw_frames(page: Page) -> None:
-    """Chromium draws a frame only once it has been in sight."""
-    for frame in await page.locator("iframe").all():
-        await frame.scroll_into_view_if_needed()
-        await page.wait_for_timeout(100)
-    await page.evaluate("scrollTo(0, 0)")
-
-
 async def _first_message(gallery: Gallery) -> str:
     return str(
         await gallery.database.pool.fetchval(
@@ -124,6 +121,7 @@ async def _first_message(gallery: Gallery) -> str:
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         servers = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="janus-screenshots-")))
         postgres_url = os.environ.get("TEST_DATABASE_URL")

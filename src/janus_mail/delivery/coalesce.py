@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
-from janus_mail.storage.database import CONNECTION_LOST
+from janus_mail.storage.database import CONNECTION_LOST, connection_lost
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -78,6 +78,8 @@ class Coalescer(Generic[Item, Answer]):
             except _COLLISION:
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311
             except CONNECTION_LOST as error:
+                if not connection_lost(error):
+                    return await self._halve(batch, error)
                 failures += 1
                 if failures == 1:
                     _log.warning("the database is away (%s); %d results are kept", type(error).__name__, len(batch))
@@ -103,7 +105,7 @@ class Coalescer(Generic[Item, Answer]):
                 future.set_exception(error)
         return kept
 
-    async def _halve(self, batch: list[tuple[Item, asyncio.Future[Answer]]], error: Exception) -> None:
+    async def _halve(self, batch: list[tuple[Item, asyncio.Future[Answer]]], error: BaseException) -> None:
         if len(batch) == 1:
             if not batch[0][1].done():
                 batch[0][1].set_exception(error)

@@ -33,9 +33,12 @@ class _Sum:
 
 
 async def roll_up(database: Database, list_cache: ListCache, *, event_ids: Sequence[uuid.UUID] | None = None) -> bool:
-    """One transaction for what is marked, or for the marks of these events. True: there may be more."""
+    """One transaction for what is marked, or for all marks of these events. True: there may be more."""
     async with database.transaction() as connection:
-        marks = await connection.fetch(counts.TAKE_DIRTY, _MOST_MARKS, event_ids)
+        if event_ids is None:
+            marks = await connection.fetch(counts.TAKE_DIRTY, _MOST_MARKS)
+        else:
+            marks = await connection.fetch(counts.TAKE_DIRTY_OF, event_ids)
         if not marks:
             return False
         dirty = list({mark["event_id"] for mark in marks})
@@ -50,7 +53,7 @@ async def roll_up(database: Database, list_cache: ListCache, *, event_ids: Seque
             [found_.last_error for found_ in found],
         )  # fmt: skip
     await list_cache.renew(*{event["workspace_id"] for event in events})
-    return len(marks) == _MOST_MARKS
+    return event_ids is None and len(marks) == _MOST_MARKS
 
 
 def status_of(states: Mapping[str, int], *, begun: bool = False) -> EventStatus:

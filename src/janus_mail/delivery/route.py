@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from janus_mail.delivery.hold import Try
 from janus_mail.delivery.provider_book import ConfiguredProvider
@@ -28,7 +29,7 @@ class Route:
 
 def route(wish: Wish, providers: Sequence[ConfiguredProvider]) -> Route:
     """The route by configuration alone: order, preference, sender rules, and all real or all sandbox."""
-    wished = _wished(wish, providers)
+    wished = named(wish.provider, providers) if wish.provider is not None else None
     real = [p for p in providers if not p.sandbox]
     # Mail meant for the world never ends silently in the mailbox, so a real provider counts even while it is disabled.
     sandbox = wished.sandbox if wished is not None else not real
@@ -64,15 +65,31 @@ def remaining(
     return [p for p in candidates if p.id not in tried and p.id not in resting]
 
 
-def _wished(wish: Wish, providers: Sequence[ConfiguredProvider]) -> ConfiguredProvider | None:
+class Nameable(Protocol):
+    """A provider as far as a caller can name it."""
+
+    @property
+    def id(self) -> uuid.UUID: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def sandbox(self) -> bool: ...
+
+
+P = TypeVar("P", bound=Nameable)
+
+
+def named(words: str, providers: Sequence[P]) -> P | None:
     """By id, else by name, else by kind; a real one before a sandbox one."""
-    if wish.provider is None:
-        return None
-    name = wish.provider.casefold()
+    words = words.casefold()
     for fits in (
-        [p for p in providers if str(p.id) == name],
-        [p for p in providers if p.name.casefold() == name],
-        [p for p in providers if p.kind == name],
+        [p for p in providers if str(p.id) == words],
+        [p for p in providers if p.name.casefold() == words],
+        [p for p in providers if p.kind == words],
     ):
         if fits:
             return min(fits, key=lambda p: (p.sandbox, not p.enabled))

@@ -59,7 +59,7 @@ def refuse_unknown_filters(*known: type) -> Any:
     """A dependency: a misspelt filter must not show everything. Raises InvalidInput (`unknown_parameter`)."""
     names = {"limit", "cursor"}.union(*({field.name for field in fields(filters)} for filters in known))
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         unknown = [name for name in request.query_params if name not in names]
         if unknown:
             details = [Detail(name, "There is no such parameter.") for name in unknown]

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.senders import check_sender
 from janus_mail.content.addresses import InvalidAddress, Mailbox, parse_mailbox
+from janus_mail.delivery.route import named
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.events.instants import (
     Instant,
@@ -52,18 +53,6 @@ class Facts:
     allowed_senders: Sequence[str] | None
     on_uncertain: str
     providers: Sequence[KnownProvider]  # in the order of the route
-
-    def provider_named(self, name: str) -> KnownProvider | None:
-        """By id, else by name, else by kind; a real one before a sandbox one."""
-        wanted = name.casefold()
-        for fits in (
-            [p for p in self.providers if str(p.id) == wanted],
-            [p for p in self.providers if p.name.casefold() == wanted],
-            [p for p in self.providers if p.kind == wanted],
-        ):
-            if fits:
-                return min(fits, key=lambda p: (p.sandbox, not p.enabled))
-        return None
 
 
 def understand(event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, created_by: str) -> NewEvent:
@@ -179,7 +168,7 @@ def _group(audience: Audience) -> dict[str, list[dict[str, Any]]]:
 def _chosen_provider(name: str | None, facts: Facts) -> KnownProvider | None:
     if name is None:
         return None
-    provider = facts.provider_named(name)
+    provider = named(name, facts.providers)
     if provider is None:
         known = ", ".join(p.name for p in facts.providers[:10])
         message = f"There is no provider {name}." + (f" There are {known}." if known else "")

@@ -51,8 +51,6 @@ def stop_children(processes: Sequence[subprocess.Popen[bytes]], *signals: signal
             except subprocess.TimeoutExpired:
                 continue
     for process in processes:
-        try:
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+            process.wait()

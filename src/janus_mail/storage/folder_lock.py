@@ -68,7 +68,8 @@ def published(folder: Path, *, wait_s: float = 60) -> dict[str, Any] | None:
             with (folder / "lock").open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            if state := left_state(folder):
+            state = left_state(folder)
+            if state and _is_alive(state["pid"]):
                 return state
             time.sleep(_POLL_S)
         except FileNotFoundError:
@@ -85,6 +86,14 @@ def left_state(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return state
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def write_private(path: Path, text: str) -> None:

@@ -26,7 +26,7 @@ class Context:
     bell: Bell
 
 
-def _of(request: Request) -> Context:
+async def _of(request: Request) -> Context:
     context: Context | None = getattr(request.app.state, "context", None)
     if context is None:
         raise Unavailable("The database cannot be reached yet: try again in 2 seconds.", retry_after_s=2)

@@ -1,12 +1,10 @@
 """Every error as one shape, with the fitting status."""
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,7 +17,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from janus_mail.errors import ApiError, InvalidInput, NotFound, TooLarge, Unavailable, UnsupportedMediaType
-from janus_mail.storage.database import CONNECTION_LOST
+from janus_mail.storage.database import CONNECTION_LOST, connection_lost
 from janus_mail.web.validation import invalid_input
 
 RETRY_AFTER_S: Final = 2
@@ -188,9 +186,9 @@ def _is_away(error: Exception) -> bool:
     """Whether it is what its class says, and no mistake of ours."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
-    if isinstance(error, asyncpg.InterfaceError):  # also: a wrong number of arguments, a connection used twice at once
-        return re.search("closed|closing|released", str(error)) is not None
-    return not isinstance(error, ValueError | LookupError)  # a template that Jinja does not find is an OSError too
+    if isinstance(error, ValueError | LookupError):  # a template that Jinja does not find is an OSError too
+        return False
+    return isinstance(error, PoolExhausted) or connection_lost(error)
 
 
 class UnexpectedErrors:

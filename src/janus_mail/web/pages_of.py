@@ -63,7 +63,7 @@ def decode_cursor(text: str) -> uuid.UUID:
     return id_
 
 
-def _page_request(
+async def _page_request(
     limit: Annotated[int, Query(ge=1, le=100, description="How many items.")] = 10,
     cursor: Annotated[
         str | SkipJsonSchema[None],

@@ -1,10 +1,16 @@
 """The roll-up: an event's counts are the sum of its messages' states, at most a second later."""
 
-# Takes up to $1 marks, or those of the events $2 where it is not null.
+# Up to $1 marks that no other roll-up has.
 TAKE_DIRTY = """
     DELETE FROM event_dirty WHERE id IN (
-        SELECT id FROM event_dirty WHERE $2::uuid[] IS NULL OR event_id = ANY($2::uuid[])
-        ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+        SELECT id FROM event_dirty ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) RETURNING event_id
+"""
+
+# All marks of the events $1; waits for a roll-up that has some, so that its counts are written when this returns.
+TAKE_DIRTY_OF = """
+    DELETE FROM event_dirty WHERE id IN (
+        SELECT id FROM event_dirty WHERE event_id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
     ) RETURNING event_id
 """
 

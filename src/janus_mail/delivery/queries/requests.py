@@ -34,7 +34,8 @@ CHANGE = """
         SET state = 'scheduled', fence = fence + 1, version = version + 1, leased_by = NULL, lease_expires_at = NULL,
             due_at = coalesce($3, due_at), priority = coalesce($4, priority),
             next_try_at = coalesce($3, next_try_at), waiting_for = CASE WHEN $3 IS NULL THEN waiting_for END,
-            give_up_at = coalesce(greatest($3, clock_timestamp()) + (give_up_at - due_at), give_up_at),
+            give_up_at = CASE WHEN $3::timestamptz IS NULL THEN give_up_at  -- greatest() would ignore the null
+                              ELSE greatest($3, clock_timestamp()) + (give_up_at - due_at) END,
             expires_at = CASE WHEN $5 THEN $6 ELSE expires_at END
         WHERE workspace_id = $1 AND event_id = $2 AND state IN ('scheduled', 'leased')
         RETURNING id

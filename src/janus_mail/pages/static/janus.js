@@ -26,6 +26,12 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   if (target.id === "said" && target.textContent === fragment.textContent) event.detail.shouldSwap = false
 })
 
+// The address of a filtered list names only what filters.
+document.addEventListener("htmx:configRequest", (event) => {
+  const { verb, formData } = event.detail
+  if (verb === "get") [...formData].forEach(([name, value]) => value || formData.delete(name))
+})
+
 // Nobody looks: nothing is asked.
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && event.detail.elt.matches("#live, .pulse")) event.preventDefault()
