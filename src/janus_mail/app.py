@@ -10,10 +10,12 @@ from janus_mail import pages
 from janus_mail.compat import form_api
 from janus_mail.events import endpoints as events
 from janus_mail.routing import endpoints as routing
+from janus_mail.routing.environment import keep_environment_provider
 from janus_mail.settings import Settings, load_settings
 from janus_mail.telemetry import logs
 from janus_mail.web import docs, health
 from janus_mail.web.body_limit import KIB, MIB, BodyLimit, Limit
+from janus_mail.web.context import Context
 from janus_mail.web.errors import UnexpectedErrors
 from janus_mail.web.lifespan import lifespan
 from janus_mail.web.openapi import DocumentedApp
@@ -31,13 +33,17 @@ _BODY_LIMITS: Final = (
 )
 
 
+async def _prepare(context: Context) -> None:
+    await keep_environment_provider(context.database, context.secrets, context.settings)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Raises `SettingsError` where a setting is missing; PostgreSQL may come later."""
     settings = settings or load_settings()
     logs.configure(settings.effective_log_format, settings.log_level)
     app = DocumentedApp(
         public_url=settings.public_url,
-        lifespan=lifespan(settings),
+        lifespan=lifespan(settings, _prepare),
         # The outermost first.
         middleware=[
             Middleware(RequestId),

@@ -5,7 +5,7 @@ import logging
 import random
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -117,9 +117,7 @@ class WorkerProcess:
         try:
             await engine  # raises what the engine broke on: the process ends, and its supervisor starts another
         finally:
-            for task in (*others, stopping):
-                task.cancel()
-            await asyncio.gather(*others, stopping, return_exceptions=True)
+            await _end([*others, stopping])
             await self._leave()
 
     async def _leave(self) -> None:
@@ -189,6 +187,15 @@ async def _for_ever(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> 
         except Exception:
             _log.exception("%s failed; it starts anew", name)
             await asyncio.sleep(1)
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancelled until they end: arq and its Redis client may swallow a cancellation, and must not keep us alive."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.2)
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

@@ -33,6 +33,24 @@ _FAILED: Mapping[str, str] = {
 class SentEmail(BaseModel):
     """One message."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0199f2b8-6d0c-7a3e-9f5b-30a1c2d3e4f5",
+                    "from_email": "ann@example.com",
+                    "to_email": "test@example.com",
+                    "subject": "Hello World",
+                    "body_text": "This is a test email.",
+                    "sent_via": "amazon_SES",
+                    "created": "2026-07-15T08:00:00Z",
+                    "status": "sent",
+                    "error": None,
+                }
+            ]
+        }
+    )
+
     id: uuid.UUID
     from_email: str | None
     to_email: str
@@ -40,8 +58,7 @@ class SentEmail(BaseModel):
     body_text: str
     sent_via: str | None = Field(
         description="`amazon_SES`, `google_SMTP`, `send_grid` or another provider's kind: the last one tried, else the "
-        "one that is preferred; null where nothing is known yet.",
-        examples=["amazon_SES"],
+        "one that is preferred; null where nothing is known yet."
     )
     created: datetime
     status: Literal["sent", "failed", "pending"]
@@ -51,11 +68,12 @@ class SentEmail(BaseModel):
 class SentEmails(BaseModel):
     """A page."""
 
-    model_config = ConfigDict(title="SentEmails")
-
-    count: int = Field(description="On all pages.", examples=[1])
-    next: str | None = Field(description="Address of the next page, with the TOKEN that was sent.")
-    previous: str | None
+    count: int = Field(description="On all pages.", examples=[11])
+    next: str | None = Field(
+        description="Address of the next page, with the TOKEN that was sent.",
+        examples=["http://localhost:8000/view_sent_emails/?TOKEN=janus_…&page=2"],
+    )
+    previous: str | None = Field(examples=[None])
     results: list[SentEmail]
 
 

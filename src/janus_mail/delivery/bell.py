@@ -15,6 +15,7 @@ from janus_mail.storage.redis import REDIS_AWAY
 
 WAKE = "wake"  # the name of the one job
 _COALESCE_S = 0.02
+_RETRY_AFTER_S = (0.05, 0.3)  # a busy Redis is not a Redis that is away
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ class Bell:
         self._arq = ArqRedis(redis.connection_pool, default_queue_name=default_queue_name) if redis else None
         self._horizon_s = horizon_s
         self._seconds: set[int] = set()  # epoch seconds to ring for; 0 stands for «at once»
-        self._task: asyncio.Task[None] | None = None
+        self._gathering = False
+        self._ringing: set[asyncio.Task[None]] = set()
 
     def ring(self, due: Iterable[datetime]) -> None:
         """Ask for a wake-up at each instant that lies within the horizon; the patrol promotes later ones."""
@@ -40,17 +42,26 @@ class Bell:
                 self._seconds.add(0)
             elif at <= now + self._horizon_s:
                 self._seconds.add(math.floor(at))
-        if self._seconds and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._flush())
+        if self._seconds and not self._gathering:
+            self._gathering = True
+            task = asyncio.get_running_loop().create_task(self._flush())
+            self._ringing.add(task)
+            task.add_done_callback(self._ringing.discard)
 
     async def _flush(self) -> None:
         await asyncio.sleep(_COALESCE_S)
-        seconds, self._seconds, self._task = self._seconds, set(), None
-        try:
-            for second in seconds:
-                await self._enqueue(second)
-        except REDIS_AWAY as error:
-            _log.debug("wake-up not rung (%s); the patrol finds what is due", type(error).__name__)
+        seconds, self._seconds, self._gathering = self._seconds, set(), False
+        for patience_s in (*_RETRY_AFTER_S, None):
+            try:
+                while seconds:
+                    await self._enqueue(min(seconds))
+                    seconds.remove(min(seconds))
+                return
+            except REDIS_AWAY as error:
+                if patience_s is None:
+                    _log.debug("wake-up not rung (%s); the patrol finds what is due", type(error).__name__)
+                else:
+                    await asyncio.sleep(patience_s)
 
     async def _enqueue(self, second: int) -> None:
         assert self._arq is not None  # noqa: S101
@@ -61,6 +72,5 @@ class Bell:
             await self._arq.enqueue_job(WAKE, _job_id=f"wake:{secrets.token_hex(8)}")
 
     async def close(self) -> None:
-        """Let a ring that is under way out."""
-        if self._task is not None:
-            await self._task
+        """Let the rings that are under way out."""
+        await asyncio.gather(*self._ringing)

@@ -42,7 +42,7 @@ class Circuit(BaseModel):
 
     state: Literal["closed", "open", "half_open"] = "closed"
     since: AwareDatetime | None = None
-    reason: str | None = None
+    reason: str | None = Field(None, examples=["5 failures in a row"])
 
 
 class Provider(BaseModel):
@@ -127,4 +127,7 @@ class ProviderKind(BaseModel):
     kind: str = Field(examples=["smtp"])
     label: str = Field(examples=["SMTP"])
     has_adapter: bool = Field(description="False: as a sandbox only.")
-    config_schema: dict[str, Any] = Field(description="JSON Schema of its config, from which a form can be drawn.")
+    config_schema: dict[str, Any] = Field(
+        description="JSON Schema of its config, from which a form can be drawn.",
+        examples=[{"title": "SMTP", "type": "object", "properties": {"host": {"title": "Server", "type": "string"}}}],
+    )

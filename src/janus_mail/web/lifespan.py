@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
@@ -26,8 +26,13 @@ _NOT_YET: Final[tuple[type[BaseException], ...]] = (*CONNECTION_LOST, asyncpg.Po
 _log = logging.getLogger(__name__)
 
 
-def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """For `FastAPI(lifespan=…)`. Raises `SettingsError` at once where a setting is missing."""
+def lifespan(
+    settings: Settings, prepare: Callable[[Context], Awaitable[None]]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """For `FastAPI(lifespan=…)`. `prepare` is awaited once the database is there and migrated.
+
+    Raises `SettingsError` at once where a setting is missing.
+    """
     dsn, secrets = settings.database_dsn, SecretBox(settings.require_secret_keys())
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
 
@@ -35,7 +40,7 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
     async def run(app: FastAPI) -> AsyncIterator[None]:
         redis = app.state.redis = open_redis(redis_url)
         app.state.context = None
-        opening = asyncio.create_task(_open(app, settings, dsn, redis, secrets))
+        opening = asyncio.create_task(_open(app, settings, dsn, redis, secrets, prepare))
         try:
             await asyncio.wait({opening}, timeout=_START_PATIENCE_S)
             if opening.done():
@@ -49,8 +54,15 @@ def lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMana
     return run
 
 
-async def _open(app: FastAPI, settings: Settings, dsn: str, redis: Redis | None, secrets: SecretBox) -> None:
-    app.state.context = Context(
+async def _open(
+    app: FastAPI,
+    settings: Settings,
+    dsn: str,
+    redis: Redis | None,
+    secrets: SecretBox,
+    prepare: Callable[[Context], Awaitable[None]],
+) -> None:
+    context = app.state.context = Context(
         settings=settings,
         database=await _reach(dsn, settings.database_pool_size),
         redis=redis,
@@ -58,6 +70,12 @@ async def _open(app: FastAPI, settings: Settings, dsn: str, redis: Redis | None,
         secrets=secrets,
         bell=Bell(redis, horizon_s=settings.horizon_seconds),
     )
+    while True:
+        try:
+            return await prepare(context)
+        except _NOT_YET as error:  # not migrated yet, which /readyz says
+            _log.warning("the database is not ready, trying again: %s", type(error).__name__)
+        await asyncio.sleep(_RETRY_S)
 
 
 async def _reach(dsn: str, pool_size: int) -> Database:
