@@ -48,9 +48,13 @@ def read_instant(text: str, zone: ZoneInfo, now: datetime) -> Instant:
         return Instant(now.astimezone(UTC))
     if _ISO_LIKE.match(text):
         return read_iso(text, zone)
-    from janus_mail.events.plain_english import read_english  # its library is slow to load and rarely needed
+    # Its library is slow to load and rarely needed.
+    from janus_mail.events.plain_english import UnclearPhrase, read_english
 
-    read = read_english(text, now.astimezone(zone))
+    try:
+        read = read_english(text, now.astimezone(zone))
+    except UnclearPhrase as error:
+        raise InvalidInstant(str(error)) from None
     instant = on_wall_clock(read, zone) if read.tzinfo is None else Instant(read.astimezone(UTC))
     return Instant(instant.at, instant.note or f"“{text}” was read as {describe(instant.at, zone)}.")
 

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 
 import dateparser
 
-from janus_mail.events.instants import InvalidInstant
-
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
+
+
+class UnclearPhrase(ValueError):
+    """Not a phrase that means one instant to everybody; the message is one sentence for a person."""
 
 
 def _word(names: tuple[str, ...]) -> str:
@@ -41,7 +43,7 @@ _AT_TIME_DAY = re.compile(rf"(?:at )?(?P<time>{_TIME}),? (?P<day>{_DAY})", re.AS
 def read_english(text: str, local_now: datetime) -> datetime:
     """An aware instant where the text counts hours, else naive wall-clock time in the zone of `local_now`.
 
-    Raises InvalidInstant.
+    Raises UnclearPhrase.
     """
     phrase = " ".join(text.lower().split())
     local_now = local_now.replace(microsecond=0)
@@ -52,9 +54,9 @@ def read_english(text: str, local_now: datetime) -> datetime:
         phrase = f"{turned['day']} at {turned['time']}"
     form = _ON_CALENDAR.fullmatch(phrase)
     if form is None:
-        raise InvalidInstant("Give a date and a time of day, as in 2026-07-15T10:00:00 or “tomorrow at 9am”.")
+        raise UnclearPhrase("Give a date and a time of day, as in 2026-07-15T10:00:00 or “tomorrow at 9am”.")
     if form["weekday"] and form["weekday"][:3] == _WEEKDAYS[local_now.weekday()][:3]:
-        raise InvalidInstant("Today is such a day: say “today” or give the date.")
+        raise UnclearPhrase("Today is such a day: say “today” or give the date.")
     return _parse(phrase, local_now)
 
 
@@ -70,5 +72,5 @@ def _parse(phrase: str, now: datetime) -> datetime:
         },
     )
     if read is None:
-        raise InvalidInstant("There is no such day.")
+        raise UnclearPhrase("There is no such day.")
     return read.replace(tzinfo=None)
