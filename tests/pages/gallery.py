@@ -172,6 +172,7 @@ CUT = Tried("Mailgun", "uncertain", "disconnected", "", 0.3, 2000)
 LATER = Tried("Mailgun", "recipient_deferred", "451 4.7.1", "4.7.1 Greylisted, please come back later", 0.5, 310)
 AT_SES = Tried("Amazon SES", "accepted", "250 2.0.0", "2.0.0 Ok: 0102018e2b-7d3e", 0.04, 118)
 INVOICE = "Your March invoice is ready"
+HOUR, DAY = 3600.0, 86_400.0
 
 
 async def fill(gallery: Gallery, *, many: int = 10_000) -> None:
@@ -181,57 +182,50 @@ async def fill(gallery: Gallery, *, many: int = 10_000) -> None:
     await gallery.provider("Mailgun", "mailgun", sandbox_failure_rate=0.25)
     await gallery.provider("Google SMTP", "smtp", config={"preset": "gmail"}, enabled=False)
     await gallery.worker()
-    day = 86_400.0
-    await gallery.event(
-        "Flash sale reminder", [Mail(f"customer{n}@example.com", "canceled") for n in range(many // 5)],
-        due_in_s=-0.85 * day, status="canceled", tags=["campaign"],
-    )  # fmt: skip
-    await gallery.event(
-        "Delivery window changed to Friday",
-        [Mail("lucia.moreno@example.com", "sent", (AT_SES,))] * 209
-        + [Mail("gone@example.com", "failed", (NO_MAILBOX,))] * 3,
-        due_in_s=-4 * 3600, status="partly_sent", tags=["order"],
-    )  # fmt: skip
-    await gallery.event(
-        "Quote Q-1187 for 12 bench vices", [Mail("purchasing@example.org", "failed", (NO_MAILBOX,))],
-        due_in_s=-2 * 3600, status="failed", tags=["sales"],
-    )  # fmt: skip
-    await gallery.event(
-        "Welcome to Northwind, Priya", [Mail("priya.raman@example.com", "sent", (SLOW_DOWN, TAKEN))],
-        due_in_s=-44 * 60, status="sent", tags=["account"],
-    )  # fmt: skip
-    await gallery.event(
-        "Card payment did not go through", [Mail("samir@example.org", "parked", (CUT,))],
-        due_in_s=-26 * 60, status="parked", tags=["billing"], on_uncertain="park",
-    )  # fmt: skip
-    await gallery.event(INVOICE, INVOICE_MAILS, due_in_s=-30, status="sending", tags=["billing", "2026-03"], html=HTML,
-                        metadata={"batch": "inv-2026-03"}, from_email="billing@northwind.example",
-                        from_name="Northwind Tools", expires_at=gallery.now + timedelta(days=1),
-                        reply_to=[{"email": "accounts@northwind.example", "name": None}])  # fmt: skip
-    await gallery.event(
-        "Reset your password", [Mail("wei.zhang@example.net", "sent", (AT_SES,))], due_in_s=-2 * 60, status="sent",
-        tags=["account"],
-    )  # fmt: skip
-    await gallery.event(
-        "Workshop on Saturday: what to bring", [Mail(f"guest{n}@example.org") for n in range(24)],
-        due_in_s=19 * 3600, status="pending", tags=["workshop"],
-    )  # fmt: skip
-    await gallery.event(
-        "Your order 20418 has shipped", [Mail("noor.haddad@example.com")], due_in_s=6 * 60, status="pending",
-        tags=["order"],
-    )  # fmt: skip
-    await gallery.event("Spring catalogue: 40 new hand planes", _catalogue(many), due_in_s=-8 * 60, status="sending")
-    for subject, recipient, ago_s in (
-        ("Hello from Janus", "mara@northwind.example", day),
-        ("Workshop on Saturday: what to bring", "jonas@example.org", 5 * 3600.0),
-        ("Welcome to Northwind, Priya", "priya.raman@example.com", 2.5 * 3600),
-        (INVOICE, "delayed@example.com", 3600.0),
-        ("Reset your password", "wei.zhang@example.net", 120.0),
-        ("Your order 20418 has shipped", "Noor Haddad <noor.haddad@example.com>", 23.0),
-    ):
+    for subject, status, due_in_s, mails, columns in _events(gallery.now, many):
+        await gallery.event(subject, mails, due_in_s=due_in_s, status=status, **columns)
+    for subject, recipient, ago_s in CAUGHT:
         await gallery.caught(subject, recipient, ago_s)
 
 
+def _events(now: datetime, many: int) -> list[tuple[str, str, float, list[Mail], dict[str, Any]]]:
+    """Subject, status, seconds until due, messages, further columns."""
+    invoice = {
+        "tags": ["billing", "2026-03"], "html": HTML, "metadata": {"batch": "inv-2026-03"},
+        "from_email": "billing@northwind.example", "from_name": "Northwind Tools",
+        "expires_at": now + timedelta(days=1), "reply_to": [{"email": "accounts@northwind.example", "name": None}],
+    }  # fmt: skip
+    window = [Mail("lucia.moreno@example.com", "sent", (AT_SES,))] * 209
+    window += [Mail("gone@example.com", "failed", (NO_MAILBOX,))] * 3
+    flash_sale = [Mail(f"customer{n}@example.com", "canceled") for n in range(many // 5)]
+    quote = [Mail("purchasing@example.org", "failed", (NO_MAILBOX,))]
+    welcome = [Mail("priya.raman@example.com", "sent", (SLOW_DOWN, TAKEN))]
+    card = [Mail("samir@example.org", "parked", (CUT,))]
+    reset = [Mail("wei.zhang@example.net", "sent", (AT_SES,))]
+    workshop = [Mail(f"guest{n}@example.org") for n in range(24)]
+    order = [Mail("noor.haddad@example.com")]
+    return [
+        ("Flash sale reminder", "canceled", -0.85 * DAY, flash_sale, {"tags": ["campaign"]}),
+        ("Delivery window changed to Friday", "partly_sent", -4 * HOUR, window, {"tags": ["order"]}),
+        ("Quote Q-1187 for 12 bench vices", "failed", -2 * HOUR, quote, {"tags": ["sales"]}),
+        ("Welcome to Northwind, Priya", "sent", -44 * 60, welcome, {"tags": ["account"]}),
+        ("Card payment did not go through", "parked", -26 * 60, card, {"tags": ["billing"], "on_uncertain": "park"}),
+        (INVOICE, "sending", -30, INVOICE_MAILS, invoice),
+        ("Reset your password", "sent", -2 * 60, reset, {"tags": ["account"]}),
+        ("Workshop on Saturday: what to bring", "pending", 19 * HOUR, workshop, {"tags": ["workshop"]}),
+        ("Your order 20418 has shipped", "pending", 6 * 60, order, {"tags": ["order"]}),
+        ("Spring catalogue: 40 new hand planes", "sending", -8 * 60, _catalogue(many), {}),
+    ]
+
+
+CAUGHT = (
+    ("Hello from Janus", "mara@northwind.example", DAY),
+    ("Workshop on Saturday: what to bring", "jonas@example.org", 5 * HOUR),
+    ("Welcome to Northwind, Priya", "priya.raman@example.com", 2.5 * HOUR),
+    (INVOICE, "delayed@example.com", HOUR),
+    ("Reset your password", "wei.zhang@example.net", 120.0),
+    ("Your order 20418 has shipped", "Noor Haddad <noor.haddad@example.com>", 23.0),
+)
 INVOICE_MAILS = [
     Mail("ada.lindqvist@example.com", "sent", (SLOW_DOWN, KEY_REFUSED, TAKEN), name="Ada"),
     Mail("felix.brandt@example.net", "sent", (KEY_REFUSED, TAKEN)),

@@ -61,6 +61,8 @@ async def workspace(new_database: NewDatabase, redis_url: str, *, full: bool) ->
     else:
         await gallery.provider("Amazon SES", "ses")
         await gallery.worker()
+    # It is not there to be seen again while the photographs are taken.
+    await database.pool.execute("UPDATE workers SET seen_at = clock_timestamp() + interval '1 hour'")
     settings = Settings.model_validate(
         {
             "env": "development", "database_url": dsn, "redis_url": redis_url, "secret_keys": TEST_KEY,
@@ -85,7 +87,8 @@ async def _in_every_mode(browser: Browser, folder: Path, name: str, url: str) ->
             if name == "add":
                 await _make_mistakes(page)
             if width < 1000:  # Chromium draws a frame only where it is in sight
-                await page.set_viewport_size({"width": width, "height": 4000})
+                tall = await page.evaluate("document.documentElement.scrollHeight")
+                await page.set_viewport_size({"width": width, "height": tall})
                 await page.wait_for_timeout(200)
             path = folder / f"{name}-{width}-{scheme}.png"
             await page.screenshot(path=path, full_page=True)

@@ -176,6 +176,29 @@ async def test_the_content_is_shown_as_its_recipient_gets_it(visitor: Visitor, g
     assert "To: Ada <ada.lindqvist@example.com>" in source.text
 
 
+async def test_a_caught_mail_is_one_step_away(visitor: Visitor, gallery: Gallery, database: Database) -> None:
+    message_id = await database.pool.fetchval("SELECT id FROM messages WHERE recipient = 'wei.zhang@example.net'")
+    await database.pool.execute(
+        "UPDATE captured_mails SET message_id = $1 WHERE subject = 'Reset your password'", message_id
+    )
+    page = await opened(visitor, gallery, "Reset your password", "wei.zhang@example.net")
+    link = steps(page)[-1].one("a")
+    assert link.text == "See it in the mailbox"
+    assert (await visitor.get(link["href"])).root.one("h2", id="opened").text == "Reset your password"
+
+
+async def test_a_group_is_one_message_to_many(visitor: Visitor, empty_gallery: Gallery) -> None:
+    form = await visitor.get("/add")
+    page = await visitor.send(
+        form, "/add", email_subject="All", email_content="x", recipients="a@example.com, b@example.com",
+        cc="c@example.com", send_as="group",
+    )  # fmt: skip
+    assert "a@example.com and 2 more, in one mail" in page.main.one("tbody").text
+    assert "1 message to 3 recipients" in page.main.text
+    assert [summary.text for summary in page.main.all("summary")] == ["Send now…", "Cancel…"]
+    assert "Copies c@example.com" in page.main.all("dl", class_="facts")[0].text
+
+
 async def test_settings_name_the_route_the_sender_and_what_was_asked_for(visitor: Visitor, gallery: Gallery) -> None:
     page = await visitor.get(f"/events/{gallery.events[INVOICE]}")
     facts = page.main.one("dl", class_="facts")

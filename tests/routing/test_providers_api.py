@@ -61,8 +61,8 @@ async def is_due(context: Context, message_id: uuid.UUID) -> bool:
     return due
 
 
-async def test_the_list_shows_the_route_in_order(client: httpx.AsyncClient, sandboxes: list[str]) -> None:
-    answer = (await client.get("/api/providers")).json()
+async def test_the_list_shows_the_route_in_order(api: httpx.AsyncClient, sandboxes: list[str]) -> None:
+    answer = (await api.get("/api/providers")).json()
 
     assert [(p["kind"], p["name"], p["position"]) for p in answer["data"]] == [
         ("ses", "Amazon SES", 1),
@@ -71,24 +71,22 @@ async def test_the_list_shows_the_route_in_order(client: httpx.AsyncClient, sand
     ]
     assert not answer["has_more"]
     first = answer["data"][0]
-    assert first == (await client.get(f"/api/providers/{first['id']}")).json()
+    assert first == (await api.get(f"/api/providers/{first['id']}")).json()
     assert first["circuit"] == {"state": "closed", "since": None, "reason": None}
     assert (first["sandbox"], first["sandbox_mode"], first["sandbox_failure_rate"]) == (True, "ok", 0)
     assert first["created_at"].endswith("Z")
 
 
-async def test_the_list_is_paged_by_cursor(client: httpx.AsyncClient, sandboxes: list[str]) -> None:
-    first = (await client.get("/api/providers", params={"limit": 2})).json()
-    second = (await client.get("/api/providers", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+async def test_the_list_is_paged_by_cursor(api: httpx.AsyncClient, sandboxes: list[str]) -> None:
+    first = (await api.get("/api/providers", params={"limit": 2})).json()
+    second = (await api.get("/api/providers", params={"limit": 2, "cursor": first["next_cursor"]})).json()
 
     assert [p["id"] for p in first["data"] + second["data"]] == sandboxes
     assert (first["has_more"], second["has_more"], second["next_cursor"]) == (True, False, None)
 
 
-async def test_credentials_are_masked_and_sealed_at_rest(
-    client: httpx.AsyncClient, context: Context, real: str
-) -> None:
-    shown = await client.get(f"/api/providers/{real}")
+async def test_credentials_are_masked_and_sealed_at_rest(api: httpx.AsyncClient, context: Context, real: str) -> None:
+    shown = await api.get(f"/api/providers/{real}")
     stored = await context.database.pool.fetchval("SELECT config FROM providers WHERE id = $1", uuid.UUID(real))
 
     assert shown.json()["config"]["password"] == "•••• word"
@@ -98,19 +96,19 @@ async def test_credentials_are_masked_and_sealed_at_rest(
 
 
 async def test_a_config_sealed_with_a_lost_key_is_shown_as_null(
-    client: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID
+    api: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID
 ) -> None:
     lost = SecretBox(["q" * 43 + "="])
     await create_provider(context.database, lost, workspace_id, kind="smtp", name="Lost", config=SMTP)
 
-    answer = await client.get("/api/providers")
+    answer = await api.get("/api/providers")
 
     assert answer.status_code == 200
     assert answer.json()["data"][0]["config"] is None
 
 
 async def test_another_workspaces_provider_is_not_there(
-    client: httpx.AsyncClient, context: Context, sandboxes: list[str]
+    api: httpx.AsyncClient, context: Context, sandboxes: list[str]
 ) -> None:
     other = await seed_workspace(context.database, "other")
     theirs = await create_provider(
@@ -118,18 +116,18 @@ async def test_another_workspaces_provider_is_not_there(
     )
 
     for answer in (
-        await client.get(f"/api/providers/{theirs}"),
-        await client.patch(f"/api/providers/{theirs}", json={"enabled": False}),
-        await client.get(f"/api/providers/{uuid7()}"),
+        await api.get(f"/api/providers/{theirs}"),
+        await api.patch(f"/api/providers/{theirs}", json={"enabled": False}),
+        await api.get(f"/api/providers/{uuid7()}"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert str(theirs) not in (await client.get("/api/providers")).text
-    order = await client.post("/api/providers/order", json={"order": [*sandboxes, str(theirs)]})
+    assert str(theirs) not in (await api.get("/api/providers")).text
+    order = await api.post("/api/providers/order", json={"order": [*sandboxes, str(theirs)]})
     assert order.status_code == 400
 
 
-async def test_a_change_changes_what_is_given_and_nothing_else(client: httpx.AsyncClient, sandboxes: list[str]) -> None:
-    before = (await client.get(f"/api/providers/{sandboxes[0]}")).json()
+async def test_a_change_changes_what_is_given_and_nothing_else(api: httpx.AsyncClient, sandboxes: list[str]) -> None:
+    before = (await api.get(f"/api/providers/{sandboxes[0]}")).json()
     patch = {
         "name": "SES Frankfurt",
         "from_email": "Ann@Bücher.example",
@@ -138,7 +136,7 @@ async def test_a_change_changes_what_is_given_and_nothing_else(client: httpx.Asy
         "sandbox_mode": "slow",
         "sandbox_failure_rate": 0.25,
     }
-    answer = await client.patch(f"/api/providers/{sandboxes[0]}", json=patch)
+    answer = await api.patch(f"/api/providers/{sandboxes[0]}", json=patch)
 
     assert answer.status_code == 200
     after = answer.json()
@@ -151,7 +149,7 @@ async def test_a_change_changes_what_is_given_and_nothing_else(client: httpx.Asy
         "updated_at": after["updated_at"],
     }
     assert after["updated_at"] > before["updated_at"]
-    cleared = await client.patch(f"/api/providers/{sandboxes[0]}", json={"sender_domains": None, "from_email": None})
+    cleared = await api.patch(f"/api/providers/{sandboxes[0]}", json={"sender_domains": None, "from_email": None})
     assert (cleared.json()["sender_domains"], cleared.json()["from_email"]) == (None, None)
     assert cleared.json()["name"] == "SES Frankfurt"
 
@@ -177,29 +175,29 @@ async def test_a_change_changes_what_is_given_and_nothing_else(client: httpx.Asy
     ],
 )
 async def test_a_wrong_change_is_refused_and_changes_nothing(
-    client: httpx.AsyncClient, sandboxes: list[str], patch: dict[str, object], field: str
+    api: httpx.AsyncClient, sandboxes: list[str], patch: dict[str, object], field: str
 ) -> None:
-    before = (await client.get(f"/api/providers/{sandboxes[0]}")).json()
+    before = (await api.get(f"/api/providers/{sandboxes[0]}")).json()
 
-    answer = await client.patch(f"/api/providers/{sandboxes[0]}", json={**patch, "from_name": "Never stored"})
+    answer = await api.patch(f"/api/providers/{sandboxes[0]}", json={**patch, "from_name": "Never stored"})
 
     assert answer.status_code == 400
     assert [detail["field"] for detail in answer.json()["details"]] == [field]
-    assert (await client.get(f"/api/providers/{sandboxes[0]}")).json() == before
+    assert (await api.get(f"/api/providers/{sandboxes[0]}")).json() == before
 
 
-async def test_a_real_provider_has_no_dial(client: httpx.AsyncClient, real: str) -> None:
+async def test_a_real_provider_has_no_dial(api: httpx.AsyncClient, real: str) -> None:
     for dial in ({"sandbox_mode": "down"}, {"sandbox_failure_rate": 0.5}):
-        answer = await client.patch(f"/api/providers/{real}", json=dial)
+        answer = await api.patch(f"/api/providers/{real}", json=dial)
         assert answer.status_code == 400
         assert "sandbox" in answer.json()["error"]
-    assert (await client.patch(f"/api/providers/{real}", json={"enabled": False})).status_code == 200
+    assert (await api.patch(f"/api/providers/{real}", json={"enabled": False})).status_code == 200
 
 
 async def test_two_providers_of_a_workspace_never_share_a_name(
-    client: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, sandboxes: list[str]
+    api: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, sandboxes: list[str]
 ) -> None:
-    answer = await client.patch(f"/api/providers/{sandboxes[0]}", json={"name": "SendGrid"})
+    answer = await api.patch(f"/api/providers/{sandboxes[0]}", json={"name": "SendGrid"})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
     with pytest.raises(Conflict, match="SendGrid"):
@@ -208,31 +206,31 @@ async def test_two_providers_of_a_workspace_never_share_a_name(
         )
 
 
-async def test_a_change_against_an_older_version_is_refused(client: httpx.AsyncClient, sandboxes: list[str]) -> None:
-    assert (await client.patch(f"/api/providers/{sandboxes[0]}", json={"enabled": False, "version": 1})).is_success
+async def test_a_change_against_an_older_version_is_refused(api: httpx.AsyncClient, sandboxes: list[str]) -> None:
+    assert (await api.patch(f"/api/providers/{sandboxes[0]}", json={"enabled": False, "version": 1})).is_success
 
-    answer = await client.patch(f"/api/providers/{sandboxes[0]}", json={"enabled": True, "version": 1})
+    answer = await api.patch(f"/api/providers/{sandboxes[0]}", json={"enabled": True, "version": 1})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "version_conflict")
 
 
-async def test_the_order_is_the_callers(client: httpx.AsyncClient, sandboxes: list[str]) -> None:
+async def test_the_order_is_the_callers(api: httpx.AsyncClient, sandboxes: list[str]) -> None:
     ses, smtp, sendgrid = sandboxes
 
-    answer = await client.post("/api/providers/order", json={"order": [sendgrid, ses, smtp]})
+    answer = await api.post("/api/providers/order", json={"order": [sendgrid, ses, smtp]})
 
     assert answer.status_code == 200
     assert [(p["id"], p["position"]) for p in answer.json()["data"]] == [(sendgrid, 1), (ses, 2), (smtp, 3)]
-    assert (await client.get("/api/providers")).json() == answer.json()
+    assert (await api.get("/api/providers")).json() == answer.json()
 
 
-async def test_an_order_must_name_every_provider_once(client: httpx.AsyncClient, sandboxes: list[str]) -> None:
+async def test_an_order_must_name_every_provider_once(api: httpx.AsyncClient, sandboxes: list[str]) -> None:
     ses, smtp, sendgrid = sandboxes
     for order in ([ses, smtp], [ses, smtp, sendgrid, ses], [ses, smtp, str(uuid7())], [], ["x", smtp, sendgrid]):
-        answer = await client.post("/api/providers/order", json={"order": order})
+        answer = await api.post("/api/providers/order", json={"order": order})
         assert answer.status_code == 400, order
         assert answer.json()["details"][0]["field"].startswith("order"), order
-    assert [p["id"] for p in (await client.get("/api/providers")).json()["data"]] == sandboxes
+    assert [p["id"] for p in (await api.get("/api/providers")).json()["data"]] == sandboxes
 
 
 @pytest.mark.parametrize(
@@ -244,7 +242,7 @@ async def test_an_order_must_name_every_provider_once(client: httpx.AsyncClient,
     ],
 )
 async def test_what_waits_for_a_provider_is_tried_at_once_when_it_takes_mail_again(
-    client: httpx.AsyncClient,
+    api: httpx.AsyncClient,
     context: Context,
     redis: Redis,
     workspace_id: uuid.UUID,
@@ -252,15 +250,15 @@ async def test_what_waits_for_a_provider_is_tried_at_once_when_it_takes_mail_aga
     before: dict[str, object],
     after: dict[str, object],
 ) -> None:
-    await client.patch(f"/api/providers/{sandboxes[0]}", json=before)
+    await api.patch(f"/api/providers/{sandboxes[0]}", json=before)
     waiting = await a_message(context, workspace_id, waiting_for="circuit")
     for_its_time = await a_message(context, workspace_id, waiting_for=None)
     await context.bell.close()
     await redis.flushdb()
 
-    await client.patch(f"/api/providers/{sandboxes[0]}", json={"from_name": "Ann"})
+    await api.patch(f"/api/providers/{sandboxes[0]}", json={"from_name": "Ann"})
     assert not await is_due(context, waiting)
-    await client.patch(f"/api/providers/{sandboxes[0]}", json=after)
+    await api.patch(f"/api/providers/{sandboxes[0]}", json=after)
 
     assert await is_due(context, waiting)
     assert not await is_due(context, for_its_time)
@@ -269,15 +267,15 @@ async def test_what_waits_for_a_provider_is_tried_at_once_when_it_takes_mail_aga
 
 
 async def test_every_change_renews_the_lists(
-    client: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, sandboxes: list[str]
+    api: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, sandboxes: list[str]
 ) -> None:
     async def use() -> str:
         return (await context.list_cache.serve(workspace_id, "q", lambda: asyncio.sleep(0, b"page")))[1]
 
     assert [await use(), await use()] == ["miss", "hit"]
-    await client.patch(f"/api/providers/{sandboxes[0]}", json={"name": "New"})
+    await api.patch(f"/api/providers/{sandboxes[0]}", json={"name": "New"})
     assert await use() == "miss"
-    await client.post("/api/providers/order", json={"order": sandboxes[::-1]})
+    await api.post("/api/providers/order", json={"order": sandboxes[::-1]})
     assert await use() == "miss"
 
 
@@ -298,8 +296,8 @@ async def test_providers_have_scopes_of_their_own(app: FastAPI, context: Context
     assert await status(readers, "POST", "/api/providers/order", {"order": sandboxes}) == 403
 
 
-async def test_kinds_say_what_their_config_must_hold(client: httpx.AsyncClient) -> None:
-    kinds = {kind["kind"]: kind for kind in (await client.get("/api/provider-kinds")).json()["data"]}
+async def test_kinds_say_what_their_config_must_hold(api: httpx.AsyncClient) -> None:
+    kinds = {kind["kind"]: kind for kind in (await api.get("/api/provider-kinds")).json()["data"]}
 
     assert set(kinds) >= {"smtp", "ses", "sendgrid", "mailgun", "mandrill", "mailtrap", "postmark", "resend", "brevo"}
     assert kinds["ses"]["label"] == "Amazon SES"
@@ -330,9 +328,9 @@ async def test_a_real_provider_must_be_usable_to_be_saved(
 
 
 async def test_the_name_environment_is_reserved(
-    client: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, sandboxes: list[str]
+    api: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, sandboxes: list[str]
 ) -> None:
-    answer = await client.patch(f"/api/providers/{sandboxes[0]}", json={"name": "Environment"})
+    answer = await api.patch(f"/api/providers/{sandboxes[0]}", json={"name": "Environment"})
     assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
     with pytest.raises(Conflict):
         await create_provider(

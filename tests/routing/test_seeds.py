@@ -2,6 +2,7 @@ import asyncio
 import uuid
 from typing import Any
 
+import httpx
 import pytest
 
 from janus_mail.routing.create import create_provider
@@ -221,18 +222,18 @@ async def test_mail_settings_that_make_no_provider_name_the_variable(
 
 
 async def test_the_environments_provider_can_be_switched_and_moved_but_not_renamed(
-    client: Any, database: Database, secrets: SecretBox, settings: Settings, workspace_id: uuid.UUID
+    api: httpx.AsyncClient, database: Database, secrets: SecretBox, settings: Settings, workspace_id: uuid.UUID
 ) -> None:
     provider_id = await keep_environment_provider(database, secrets, with_mail(settings))
     other = await create_provider(database, secrets, workspace_id, kind="ses", name="SES", sandbox=True)
     path = f"/api/providers/{provider_id}"
 
     for patch in ({"name": "Mine"}, {"from_email": "me@example.com"}, {"from_name": "Me"}):
-        answer = await client.patch(path, json={**patch, "enabled": False})
+        answer = await api.patch(path, json={**patch, "enabled": False})
         assert (answer.status_code, answer.json()["code"]) == (409, "kept_by_environment")
         assert "MAIL_*" in answer.json()["error"]
-    assert (await client.get(path)).json()["enabled"]
-    assert (await client.patch(path, json={"enabled": False})).json()["enabled"] is False
-    order = await client.post("/api/providers/order", json={"order": [str(other), str(provider_id)]})
+    assert (await api.get(path)).json()["enabled"]
+    assert (await api.patch(path, json={"enabled": False})).json()["enabled"] is False
+    order = await api.post("/api/providers/order", json={"order": [str(other), str(provider_id)]})
     assert order.is_success
     assert await route(database) == ["SES", "environment"]

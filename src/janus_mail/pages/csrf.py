@@ -1,7 +1,6 @@
 """Forms that only our own pages can send: a random cookie, and the same value signed in each form (double submit)."""
 
 import hmac
-import secrets
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -33,7 +32,3 @@ class CsrfGuard:
         except BadSignature:
             return False
         return hmac.compare_digest(signed, seed.encode())
-
-
-def new_seed() -> str:
-    return secrets.token_urlsafe(24)

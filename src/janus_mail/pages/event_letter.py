@@ -25,23 +25,18 @@ async def letter_of(visit: Visit, event_id: uuid.UUID, message: uuid.UUID | None
     if row is None:
         raise NotFound("There is no such message.")
     event = EventContent.of((await pool.fetch(lease.CONTENT, [event_id]))[0])
-    sender = await sender_of(visit, event.wish, event.from_name)
+    sender = sender_among(await providers_of(visit), event.wish, event.from_name) or NO_SENDER
     to, cc, _ = event.group or Group(to=(Mailbox(row["recipient"], row["recipient_name"]),))
-    composed = event.letter(sender or NO_SENDER).compose(
+    composed = event.letter(sender).compose(
         to=to, cc=cc, variables=row["variables"],
-        message_id=row["message_id_header"] or message_id(row["id"].hex, (sender or NO_SENDER).domain),
+        message_id=row["message_id_header"] or message_id(row["id"].hex, sender.domain),
         date=row["dated_at"] or max(row["due_at"], visit.clock.now),
     )  # fmt: skip
     return read_letter(composed.content)
 
 
-async def sender_of(visit: Visit, wish: Wish, from_name: str | None) -> Mailbox | None:
-    """Who mail with this wish comes from; null while nobody is named."""
-    return sender_among(await providers_of(visit), wish, from_name)
-
-
 def sender_among(providers: Sequence[ConfiguredProvider], wish: Wish, from_name: str | None) -> Mailbox | None:
-    """The event's sender, else that of the first provider of its route."""
+    """Who mail with this wish comes from: the event's sender, else its first provider's; null while there is none."""
     first = next(iter(route(wish, providers).order), None)
     address = wish.from_email or (first.from_email if first else None)
     if address is None:

@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 from janus_mail.delivery.route import Wish, route
 from janus_mail.errors import NotFound
-from janus_mail.events.answers import EventOut, MessageDetail
+from janus_mail.events.answers import EventOut
 from janus_mail.events.show import read_event, read_message
 from janus_mail.models.states import FINAL, EventStatus, State
 from janus_mail.pages import queries
-from janus_mail.pages.event_letter import letter_of, sender_of
+from janus_mail.pages.event_letter import letter_of, sender_among
 from janus_mail.pages.event_summary import summary
 from janus_mail.pages.progress import legend, progress
 from janus_mail.pages.rendering import show, show_foreign
@@ -111,7 +111,7 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
     pace = await pool.fetchrow(queries.PACE, workspace_id, event_id)
     assert pace is not None  # noqa: S101
     page = await _read_messages(visit, event_id, search)
-    opened = await _read_opened(visit, event_id, search)
+    ways = await _read_way(visit, event, search)
     providers = await providers_of(visit)
     wish = Wish(event.provider, event.failover, event.from_email)
     moving = _is_moving(event, visit.clock.now)
@@ -124,7 +124,7 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
         event=event,
         look=STATUSES[event.status],
         waiting=event.status is EventStatus.PENDING and event.expected_sent_at > visit.clock.now,
-        poll=search.link(event_id) + _and("was_moving", search.link(event_id)) if moving else search.link(event_id),
+        poll=_poll(search.link(event_id), moving=moving),
         every_s=2 if moving else None if final else 10,
         ended=_ended(visit, event) if final else "",
         warnings=event.warnings if event.status is EventStatus.PENDING else [],
@@ -133,11 +133,11 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
         summary=summary(await pool.fetch(queries.TRIES, workspace_id, event_id), pace["latest_s"]),
         can=_can(event, pace["waiting"]),
         search=search,
-        rows=[_row(event, row, opened, search, visit.clock) for row in page.rows],
+        rows=[_row(event, row, ways.get(row["id"], ()), search, visit.clock) for row in page.rows],
         earlier=search.link(event_id, start="", before=page.earlier) + "#messages" if page.earlier else None,
         later=search.link(event_id, before="", start=page.later) + "#messages" if page.later else None,
         messages_words=_messages_words(event, search, len(page.rows)),
-        sender=await sender_of(visit, wish, event.from_name),
+        sender=sender_among(providers, wish, event.from_name),
         route=[provider.name for provider in route(wish, providers).order],
         **_content(event, search),
     )
@@ -183,31 +183,34 @@ async def _read_messages(visit: Visit, event_id: uuid.UUID, search: Search) -> _
     )
 
 
-async def _read_opened(visit: Visit, event_id: uuid.UUID, search: Search) -> MessageDetail | None:
-    """Nothing is open where the address names no message of this event."""
+async def _read_way(visit: Visit, event: EventOut, search: Search) -> dict[uuid.UUID, list[Step]]:
+    """The opened message's steps; nothing is open where the address names no message of this event."""
     if search.opened is None:
-        return None
+        return {}
     try:
         message = await read_message(visit.context, visit.caller, search.opened)
     except NotFound:
-        return None
-    return message if message.event_id == event_id else None
+        return {}
+    if message.event_id != event.id:
+        return {}
+    caught = await visit.context.database.pool.fetchval(queries.CAUGHT_MESSAGE, visit.caller.workspace_id, message.id)
+    return {message.id: way(event, message, message.attempts, visit.clock, caught)}
 
 
-def _row(
-    event: EventOut, row: asyncpg.Record, opened: MessageDetail | None, search: Search, clock: Clock
-) -> MessageRow:
-    is_open = opened is not None and opened.id == row["id"]
+def _row(event: EventOut, row: asyncpg.Record, steps: Sequence[Step], search: Search, clock: Clock) -> MessageRow:
+    note = _note(row, clock)
+    if event.send_as == "group" and event.recipients_count > 1 and not note:
+        note = f"and {number(event.recipients_count - 1)} more, in one mail"
     return MessageRow(
         id=row["id"],
         recipient=row["recipient"],
         look=WAITING if row["state"] == State.SCHEDULED and row["waiting_for"] else STATES[row["state"]],
-        note=_note(row, clock),
+        note=note,
         provider=row["provider_name"],
         tries=row["attempt_count"],
         left_at=row["sent_at"],
-        href=search.link(event.id, message="" if is_open else str(row["id"])) + f"#m-{row['id']}",
-        steps=way(event, opened, opened.attempts, clock) if opened is not None and is_open else (),
+        href=search.link(event.id, message="" if steps else str(row["id"])) + f"#m-{row['id']}",
+        steps=steps,
     )
 
 
@@ -291,5 +294,6 @@ def _content(event: EventOut, search: Search) -> dict[str, Any]:
     }
 
 
-def _and(parameter: str, link: str) -> str:
-    return f"{'&' if '?' in link else '?'}{parameter}=1"
+def _poll(link: str, *, moving: bool) -> str:
+    """What the page asks for by itself; it tells that something moved, so that the end can be told."""
+    return f"{link}{'&' if '?' in link else '?'}was_moving=1" if moving else link

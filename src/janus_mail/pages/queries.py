@@ -4,9 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from janus_mail.events.queries import event_conditions
 
-# $1 workspace
-WORKSPACE_ZONE = "SELECT timezone FROM workspaces WHERE id = $1"
-
 # $1 workspace, $2 seconds after which a worker counts as gone, $3 seconds after which mail is overdue, $4 counted up to
 PULSE = """
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -150,6 +147,11 @@ LATELY = """
         SELECT outcome, code, finished_at FROM attempts
         WHERE workspace_id = $1 AND provider_id = p.id AND finished_at IS NOT NULL ORDER BY started_at DESC LIMIT 1
     ) last ON true
+"""
+
+# Where the sandbox keeps a message. $1 workspace, $2 message
+CAUGHT_MESSAGE = """
+    SELECT id FROM captured_mails WHERE workspace_id = $1 AND message_id = $2 ORDER BY id DESC LIMIT 1
 """
 
 # To use an event again. $1 workspace, $2 event

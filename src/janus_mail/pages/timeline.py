@@ -1,13 +1,14 @@
 """One message's way, step by step, in plain words. Pure: from rows to sentences."""
 
+import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from janus_mail.events.answers import AttemptOut, EventOut, MessageOut
 from janus_mail.models.states import OnUncertain, State
 from janus_mail.pages.times import Clock, exact, milliseconds, rough
-from janus_mail.pages.words import WAITS, saying
+from janus_mail.pages.words import WAITS, by_whom, saying
 from janus_mail.providers.outcomes import Outcome
 
 _AT_ONCE = timedelta(seconds=2)
@@ -26,15 +27,19 @@ class Step:
     took: str = ""  # «118 ms»
     said: str = ""  # by the server, word for word
     precise: bool = False  # its time is worth tenths of a second
+    caught: uuid.UUID | None = None  # the mail that the sandbox kept
     asks: bool = False  # a person decides here
 
 
-def way(event: EventOut, message: MessageOut, attempts: Sequence[AttemptOut], clock: Clock) -> list[Step]:
-    """From being scheduled to where the message is now; `attempts` in their order."""
+def way(
+    event: EventOut, message: MessageOut, attempts: Sequence[AttemptOut], clock: Clock, caught: uuid.UUID | None = None
+) -> list[Step]:
+    """From being scheduled to where the message is now. `attempts` in their order; `caught`: it lies in the mailbox."""
     steps = [_scheduled(event, message, clock)]
     for place, attempt in enumerate(attempts):
         following = attempts[place + 1] if place + 1 < len(attempts) else None
-        steps.append(_tried(attempt, following, message))
+        step = _tried(attempt, following, message)
+        steps.append(replace(step, caught=caught) if attempt.outcome == Outcome.ACCEPTED else step)
     last = _now(event, message, clock, tried=bool(attempts))
     return [*steps, last] if last else steps
 
@@ -43,9 +48,8 @@ def _scheduled(event: EventOut, message: MessageOut, clock: Clock) -> Step:
     ahead = message.due_at - event.created_at
     day = "" if clock.day(message.due_at) == clock.day(event.created_at) else f"{clock.day(message.due_at)}, "
     when = "at once" if ahead < _ON_TIME else f"for {day}{clock.to_the_second(message.due_at)}"
-    who = f"By {event.created_by}" if event.created_by else "By somebody on this machine"
     early = "" if ahead < _ON_TIME else f", {rough(ahead)} ahead"
-    return Step(event.created_at, "clock", "", f"Scheduled {when}", f"{who}{early}.")
+    return Step(event.created_at, "clock", "", f"Scheduled {when}", f"By {by_whom(event.created_by)}{early}.")
 
 
 def _tried(attempt: AttemptOut, following: AttemptOut | None, message: MessageOut) -> Step:

@@ -11,8 +11,9 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData
 
 from janus_mail.accounts.access import Caller, anonymous_caller
-from janus_mail.errors import Forbidden
-from janus_mail.pages import csrf, queries
+from janus_mail.errors import Forbidden, InvalidInput
+from janus_mail.events.queries import ZONE
+from janus_mail.pages import csrf
 from janus_mail.pages.times import Clock, zone_named
 from janus_mail.web.context import Context, ContextDep
 
@@ -53,6 +54,8 @@ class Visit:
 
 async def _visit(request: Request, context: ContextDep) -> Visit:
     """Raises `Forbidden`: until there are accounts the pages are open to the anonymous workspace alone."""
+    if "\0" in unquote(request.url.path + request.url.query):
+        raise InvalidInput("The character U+0000 is not allowed in an address.")  # nor does PostgreSQL take it
     caller = await anonymous_caller(context, request)
     if caller is None:
         raise Forbidden("Pages are only shown on the machine that Janus runs on.", code="pages_closed")
@@ -62,7 +65,7 @@ async def _visit(request: Request, context: ContextDep) -> Visit:
 
 
 async def _home_zone(context: Context, caller: Caller) -> ZoneInfo:
-    name = await context.database.pool.fetchval(queries.WORKSPACE_ZONE, caller.workspace_id)
+    name = await context.database.pool.fetchval(ZONE, caller.workspace_id)
     return zone_named(name) or ZoneInfo(context.settings.tz)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from janus_mail.models.states import EventStatus, OnUncertain, Priority, State, WaitingFor
+from janus_mail.models.states import EventStatus, OnUncertain, State, WaitingFor
 from janus_mail.pages.times import number
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.sandbox import SandboxMode
@@ -52,7 +52,6 @@ WAITS: Mapping[str, str] = {
     WaitingFor.QUOTA: "the providers’ quotas are used up; next try",
 }
 
-PRIORITIES: Mapping[int, str] = {Priority.HIGH: "High", Priority.NORMAL: "Normal", Priority.BULK: "Bulk"}
 ON_UNCERTAIN: Mapping[str, str] = {OnUncertain.RESEND: "Send once more", OnUncertain.PARK: "Ask me"}
 ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth")
 
@@ -312,6 +311,11 @@ def explain(error: str | None) -> tuple[str, str]:
     # «550 5.1.1» is the code, and most replies begin with its second half.
     said = re.sub(r"^(\d{3}) (\d\.\d+\.\d+) \2\b", r"\1 \2", rest)
     return saying(outcome, " ".join(rest.split()[:2])).short, said
+
+
+def by_whom(created_by: str | None) -> str:
+    """«API key ci»; who came without a key is somebody here."""
+    return created_by if created_by and created_by != "anonymous" else "somebody on this machine"
 
 
 def count(many: int, thing: str, things: str | None = None) -> str:
