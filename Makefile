@@ -23,7 +23,7 @@ run: $(RUN_STAMP) ## Run everything for a first try. PORT=8000 JANUS_DATA_DIR=.j
 
 test: lint browser ## Prove everything: lint, types, import floors, tests on a real PostgreSQL, Redis and browser
 	@echo "==> Tests"
-	@$(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	@$(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 lint: $(DEV_STAMP) ## Format, lint, types and import floors
 	@echo "==> Lint, format, types, import floors"

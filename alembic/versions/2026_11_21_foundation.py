@@ -105,6 +105,7 @@ def upgrade() -> None:
         sa.Column("first_recipients", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("recipients_count", sa.Integer(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=True),
+        sa.Column("provider_id", sa.UUID(), nullable=True),
         sa.Column("failover", sa.Boolean(), nullable=False),
         sa.Column("on_uncertain", sa.Text(), nullable=False),
         sa.Column("warnings", postgresql.ARRAY(sa.TEXT()), server_default=sa.text("'{}'"), nullable=False),

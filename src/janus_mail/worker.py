@@ -132,6 +132,7 @@ class WorkerProcess:
     async def _roll_up(self) -> None:
         while True:
             try:
+                await self._list_cache.renew_stale()
                 if await roll_up(self._database, self._list_cache):
                     continue
             except CONNECTION_LOST as error:

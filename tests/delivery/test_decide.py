@@ -75,6 +75,14 @@ def test_it_fails_once_its_time_is_over() -> None:
     assert decide(ProviderDown("421"), others=False, left_s=0).next_state is State.FAILED
 
 
+def test_a_resend_whose_time_is_over_is_parked_since_it_may_have_arrived() -> None:
+    error, here = ProviderDown("421"), Try(HERE, 1, "provider_down", "421")
+    verdict = after_error(
+        error, [here], others=False, round_=1, now=NOW, give_up_at=NOW, pace=Pace(30, 3600), resend=True
+    )
+    assert verdict.next_state is State.PARKED
+
+
 def test_policy_refusals_of_all_providers_fail_it() -> None:
     refused_there = Try(THERE, 1, "policy_rejected", "550")
     assert decide(PolicyRejected("550"), refused_there, others=False).next_state is State.FAILED

@@ -5,9 +5,14 @@ import email
 import email.policy
 from datetime import UTC, datetime
 
+import pytest
 from redis.asyncio import Redis
 
+from janus_mail.delivery.provider_book import ProviderBook
+from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.storage.secrets import SecretBox
 from janus_mail.worker import WorkerProcess
+from tests.conftest import TEST_KEY
 from tests.delivery.conftest import Workshop, working
 
 
@@ -109,6 +114,55 @@ async def test_a_mail_is_given_up_when_its_time_is_over(shop: Workshop, worker: 
     worker.engine.wake()
     (message,) = await shop.until(event_id, "failed")
     assert message["last_error"].startswith("provider_down")
+
+
+async def test_a_provider_that_is_limited_to_sender_domains_sends_for_them(
+    shop: Workshop, worker: WorkerProcess
+) -> None:
+    await shop.provider("theirs", sender_domains=["other.example"])
+    await shop.provider("ours", sender_domains=["example.com"])
+    event_id = await shop.event()
+    worker.engine.wake()
+    await shop.until(event_id, "sent")
+    assert await shop.story(event_id) == [("ours", "accepted")]
+
+
+async def test_a_fault_of_ours_before_a_try_does_not_come_round_at_once(
+    shop: Workshop, worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.provider()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("janus_mail.delivery.send.envelope", broken)
+        event_id = await shop.event()
+        worker.engine.wake()
+        async with asyncio.timeout(5):
+            while (await shop.message(event_id))["waiting_for"] != "retry":
+                await asyncio.sleep(0.02)
+        assert (await shop.message(event_id))["last_error"].startswith("internal_error")
+    await shop.until(event_id, "sent")
+
+
+async def test_a_provider_that_changed_gets_a_new_adapter_and_the_old_one_is_closed(shop: Workshop) -> None:
+    book = ProviderBook(shop.database, SecretBox([TEST_KEY]), SmtpTimeouts())
+    await shop.provider("first")
+    (before,) = await book.of(shop.workspace_id)
+    assert before.adapter is not None
+    closed = asyncio.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    before.adapter.close = close  # type: ignore[method-assign]
+    await shop.database.pool.execute("UPDATE providers SET sandbox_mode = 'down'")
+    book._routes.clear()
+    book._routes[shop.workspace_id] = (float("-inf"), [before])
+    (after,) = await book.of(shop.workspace_id)
+    assert after is not before
+    assert closed.is_set()
 
 
 async def test_an_expired_mail_is_not_sent(shop: Workshop, worker: WorkerProcess) -> None:

@@ -106,6 +106,27 @@ async def test_what_is_sending_can_neither_be_changed_nor_canceled(shop: Worksho
             await control.change(connection, shop.workspace_id, event_id)
 
 
+async def test_a_resend_that_waits_may_have_left_so_it_is_neither_changed_nor_canceled(
+    shop: Workshop, hand: Hand
+) -> None:
+    event_id = await shop.event()
+    await shop.database.pool.execute("UPDATE messages SET resends = 1")
+    async with shop.database.transaction() as connection:
+        with pytest.raises(control.TooLate):
+            await control.change(connection, shop.workspace_id, event_id)
+        assert await control.cancel(connection, shop.workspace_id, event_id) == control.Canceled(0, 1)
+    assert (await shop.message(event_id))["state"] == "parked"
+    assert await hand.claimer.claim(10) == []
+
+
+async def test_an_event_of_which_nothing_is_to_leave_can_no_longer_change(shop: Workshop) -> None:
+    event_id = await shop.event()
+    async with shop.database.transaction() as connection:
+        await control.cancel(connection, shop.workspace_id, event_id)
+        with pytest.raises(control.TooLate):
+            await control.change(connection, shop.workspace_id, event_id)
+
+
 async def test_begin_fails_when_the_lease_is_over_by_the_databases_clock(shop: Workshop, hand: Hand) -> None:
     await shop.event()
     hold = await hand.claim()

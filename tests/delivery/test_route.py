@@ -1,6 +1,8 @@
 """Which provider is tried next, and why the others are left out."""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -8,29 +10,42 @@ from uuid_utils.compat import uuid7
 
 from janus_mail.delivery.hold import Try
 from janus_mail.delivery.provider_book import ConfiguredProvider
-from janus_mail.delivery.route import Wish, named, remaining, route
+from janus_mail.delivery.route import Route, Wish, named, remaining, route
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
 
 
 def provider(name: str, **changes: Any) -> ConfiguredProvider:
     given: dict[str, Any] = {
-        "id": uuid7(), "kind": "ses", "name": name, "enabled": True, "sandbox": False,
+        "id": uuid7(), "kind": "ses", "name": name, "enabled": True, "removed": False, "sandbox": False,
         "from_email": "janus@example.com",
         "from_name": None, "sender_domains": None, "adapter": SandboxAdapter("ses", SandboxMode.OK, 0.0), **changes,
     }  # fmt: skip
     return ConfiguredProvider(**given)
 
 
-def wish(provider: str | None = None, *, failover: bool = True, from_email: str | None = None) -> Wish:
-    return Wish(provider, failover, from_email)
+@dataclass
+class Wanted:
+    """A wish in a caller's words."""
+
+    provider: str | None
+    failover: bool
+    from_email: str | None
+
+    def among(self, providers: Sequence[ConfiguredProvider]) -> Route:
+        meant = named(self.provider, providers) if self.provider else None
+        return route(Wish(meant.id if meant else None, self.failover, self.from_email), providers)
 
 
-def names(wanted: Wish, *providers: ConfiguredProvider) -> list[str]:
-    return [p.name for p in route(wanted, providers).order]
+def wish(provider: str | None = None, *, failover: bool = True, from_email: str | None = None) -> Wanted:
+    return Wanted(provider, failover, from_email)
 
 
-def reasons(wanted: Wish, *providers: ConfiguredProvider) -> dict[str, str]:
-    return {p.name: reason for p, reason in route(wanted, providers).left_out}
+def names(wanted: Wanted, *providers: ConfiguredProvider) -> list[str]:
+    return [p.name for p in wanted.among(providers).order]
+
+
+def reasons(wanted: Wanted, *providers: ConfiguredProvider) -> dict[str, str]:
+    return {p.name: reason for p, reason in wanted.among(providers).left_out}
 
 
 A, B, C = provider("a"), provider("b", kind="sendgrid"), provider("c", kind="smtp")
@@ -79,6 +94,18 @@ def test_mail_for_the_world_does_not_end_in_the_mailbox_while_the_real_provider_
     assert names(wish(), PRACTICE, provider("off", enabled=False)) == []
 
 
+def test_a_provider_that_was_removed_is_still_the_one_that_was_meant() -> None:
+    gone = provider("gone", sandbox=True, removed=True)
+    assert names(wish("gone"), A, gone) == []
+    assert names(wish("gone"), A, gone, PRACTICE) == ["practice"]
+    assert names(wish("gone", failover=False), gone, PRACTICE) == []
+    assert names(wish(), PRACTICE, provider("once", removed=True)) == ["practice"]
+
+
+def test_a_wish_that_names_nobody_any_more_leaves_no_route_without_failover() -> None:
+    assert route(Wish(uuid7(), False, None), [A, B]).order == ()
+
+
 def test_naming_a_sandbox_makes_the_whole_route_sandbox() -> None:
     assert names(wish("practice"), A, PLAY, PRACTICE) == ["practice", "play"]
 
@@ -101,7 +128,7 @@ def test_a_provider_without_any_sender_is_left_out() -> None:
 def left(
     history: list[Try], round_: int = 1, *, resend: bool = False, resting: tuple[uuid.UUID, ...] = ()
 ) -> list[str]:
-    chosen = route(wish(), [A, B, C])
+    chosen = wish().among([A, B, C])
     return [p.name for p in remaining(chosen, history, round_, resend=resend, resting=dict.fromkeys(resting, 1.0))]
 
 

@@ -263,3 +263,41 @@ def _clocks_go_forward() -> date:
     """The last Sunday of March, as the European Union has it."""
     last = date(YEAR, 3, 31)
     return last - timedelta(days=(last.weekday() + 1) % 7)
+
+
+async def test_variables_do_not_make_a_mail_of_any_size(api: httpx.AsyncClient, database: Database) -> None:
+    body = {
+        "email_subject": "Hello", "email_content": "{{x}} " * 1000, "expected_sent_at": "now",
+        "recipients": [{"email": "ann@example.org", "variables": {"x": "y" * 2000}}],
+    }  # fmt: skip
+    answer = await api.post("/api/events", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("ann@example.org: email_content would be longer than 1,048,576 characters")
+    assert await database.pool.fetchval("SELECT count(*) FROM events") == 0
+
+
+async def test_escaping_counts_toward_the_size_of_html(api: httpx.AsyncClient) -> None:
+    body = {
+        "email_subject": "Hello", "email_html": "{{x}}" * 300, "expected_sent_at": "now",
+        "recipients": [{"email": "ann@example.org", "variables": {"x": "<" * 1000}}],
+    }  # fmt: skip
+    assert (await api.post("/api/events", json=body)).status_code == 400
+
+
+async def test_the_provider_that_was_meant_stays_meant_when_it_is_renamed(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await database.pool.execute(
+        """INSERT INTO providers (id, workspace_id, kind, name, position, sandbox, config)
+           SELECT gen_random_uuid(), id, 'ses', 'Amazon SES', 1, true, '' FROM workspaces"""
+    )
+    body = {
+        "email_subject": "Hello", "email_content": "Hi", "expected_sent_at": "2030-01-01T00:00:00Z",
+        "recipients": "ann@example.org", "provider": "Amazon SES",
+    }  # fmt: skip
+    event = (await api.post("/api/events", json=body)).json()["event"]
+    await database.pool.execute("UPDATE providers SET name = 'SES in Dublin'")
+    assert event["provider"] == "Amazon SES"
+    assert await database.pool.fetchval("SELECT p.name FROM events e JOIN providers p ON p.id = e.provider_id") == (
+        "SES in Dublin"
+    )

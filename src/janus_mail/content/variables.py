@@ -1,7 +1,9 @@
 """`{{name}}` placeholders: finding them and filling them, fast. No logic; what is filled in is not looked at again."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from html import escape
 
 from janus_mail.content.addresses import Mailbox
 from janus_mail.content.characters import UNFIT_IN_HEADER
@@ -44,6 +46,22 @@ class Template:
         except KeyError as error:
             raise InvalidVariable(error.args[0], "It is missing.") from None
         return "".join(filled)
+
+
+class FilledLength:
+    """How long a text becomes when it is filled, reckoned without filling it: in characters, of HTML after escaping."""
+
+    def __init__(self, text: str | None, *, html: bool = False) -> None:
+        found = _PLACEHOLDER.findall(text) if text and "{{" in text else []
+        self._times = Counter(found)
+        self._literal = len(_PLACEHOLDER.sub("", text)) if found and text else len(text or "")
+        self._html = html
+
+    def of(self, values: Mapping[str, str]) -> int:
+        if not self._times:
+            return self._literal
+        lengths = ((times, values.get(name, "")) for name, times in self._times.items())
+        return self._literal + sum(times * len(escape(value) if self._html else value) for times, value in lengths)
 
 
 def placeholders(*texts: str | None) -> frozenset[str]:

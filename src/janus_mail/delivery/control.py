@@ -25,7 +25,7 @@ UNSET = Unset.UNSET
 
 
 class TooLate(Exception):
-    """Some of the event's messages are leaving, may have left or have: `count` of them."""
+    """`count` of the event's messages are leaving, may have left or have; none: all of them ended without."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} already begun")
@@ -57,12 +57,9 @@ async def change(
     expires_at: datetime | Unset | None = UNSET,
 ) -> None:
     """Takes every message back from the workers that hold it, so that its event may change. Raises `TooLate`."""
-    states = {
-        row["state"]: row["many"] for row in await connection.fetch(requests.LOCK_MESSAGES, workspace_id, event_id)
-    }
-    begun = sum(states.get(state, 0) for state in (State.SENDING, State.UNCERTAIN, State.SENT, State.PARKED))
-    if begun:
-        raise TooLate(begun)
+    row = await connection.fetchrow(requests.LOCK_MESSAGES, workspace_id, event_id)
+    if row is None or row["begun"] or not row["open"]:
+        raise TooLate(row["begun"] if row else 0)
     sets_expiry = not isinstance(expires_at, Unset)
     await connection.fetchval(
         requests.CHANGE, workspace_id, event_id, due_at, priority, sets_expiry, expires_at if sets_expiry else None

@@ -42,6 +42,7 @@ def after_error(
     now: datetime,
     give_up_at: datetime,
     pace: Pace,
+    resend: bool = False,
 ) -> Verdict:
     """`history` ends with the try that `error` ended; `others` says whether another provider is left in this round."""
     match error.outcome:
@@ -55,14 +56,17 @@ def after_error(
             return Verdict(State.FAILED)
     if others:
         return Verdict(State.LEASED)
-    return next_round(pace.wait_s(round_), error.retry_after_s, now=now, give_up_at=give_up_at)
+    return next_round(pace.wait_s(round_), error.retry_after_s, now=now, give_up_at=give_up_at, resend=resend)
 
 
-def next_round(wait_s: float, at_least_s: float | None, *, now: datetime, give_up_at: datetime) -> Verdict:
-    """Wait for the next round, but not past the time at which the message is given up."""
+def next_round(
+    wait_s: float, at_least_s: float | None, *, now: datetime, give_up_at: datetime, resend: bool
+) -> Verdict:
+    """Wait for the next round, but not past the time at which the message is given up: then it has failed, but for a
+    resend, which may have arrived before."""
     left_s = (give_up_at - now).total_seconds()
     if left_s <= 0:
-        return Verdict(State.FAILED)
+        return Verdict(State.PARKED if resend else State.FAILED)
     return Verdict(State.SCHEDULED, min(max(wait_s, at_least_s or 0.0), left_s), WaitingFor.RETRY, next_round=True)
 
 

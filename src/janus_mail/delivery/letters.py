@@ -47,7 +47,7 @@ class EventContent:
                 subject=row["subject"], text=row["text"], html=row["html"], reply_to=_mailboxes(row["reply_to"]),
                 headers=tuple(row["headers"].items()),
             ),
-            wish=Wish(provider=row["provider"], failover=row["failover"], from_email=row["from_email"]),
+            wish=Wish(provider_id=row["provider_id"], failover=row["failover"], from_email=row["from_email"]),
             from_name=row["from_name"],
             group=Group(*(_mailboxes(group.get(role, ())) for role in Group._fields)) if group else None,
         )  # fmt: skip

@@ -20,7 +20,7 @@ _FRESH_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ConfiguredProvider:
     """One place in a workspace's route. `unusable` says why it has no adapter."""
 
@@ -28,6 +28,7 @@ class ConfiguredProvider:
     kind: str
     name: str
     enabled: bool
+    removed: bool
     sandbox: bool
     from_email: str | None
     from_name: str | None
@@ -44,18 +45,19 @@ class ProviderBook:
         self._secrets = secrets
         self._smtp_timeouts = smtp_timeouts
         self._routes: dict[uuid.UUID, tuple[float, list[ConfiguredProvider]]] = {}
-        self._known: dict[tuple[uuid.UUID, int], ConfiguredProvider] = {}
+        self._known: dict[tuple[uuid.UUID, tuple[object, ...]], ConfiguredProvider] = {}
 
     async def of(self, workspace_id: uuid.UUID) -> Sequence[ConfiguredProvider]:
-        """In route order, the disabled ones too (a route explains why it leaves one out)."""
+        """In route order, those that are off or removed too: a route explains why it leaves one out."""
         read_at_s, providers = self._routes.get(workspace_id, (float("-inf"), []))
         if boot_clock_s() - read_at_s < _FRESH_S:
             return providers
         # Stamped before the query: tasks that ask meanwhile use what was known rather than asking again.
         self._routes[workspace_id] = (boot_clock_s() if providers else float("-inf"), providers)
         rows = await self._database.pool.fetch(lease.PROVIDERS, workspace_id)
-        providers = [self._configured(row) for row in rows]
+        former, providers = providers, [self._configured(row) for row in rows]
         self._routes[workspace_id] = (boot_clock_s(), providers)
+        await self._drop([provider for provider in former if provider not in providers])
         return providers
 
     async def close(self) -> None:
@@ -63,13 +65,21 @@ class ProviderBook:
             if provider.adapter is not None:
                 await provider.adapter.close()
 
+    async def _drop(self, superseded: Sequence[ConfiguredProvider]) -> None:
+        """Idle connections close at once, busy ones after their mail."""
+        for provider in superseded:
+            self._known = {key: known for key, known in self._known.items() if known is not provider}
+            if provider.adapter is not None:
+                await provider.adapter.close()
+
     def _configured(self, row: asyncpg.Record) -> ConfiguredProvider:
         """The same object as long as its row has not changed. Of a changed one the old adapter finishes what it has."""
-        key = (row["id"], hash(tuple(row.values())))
+        key = (row["id"], tuple(tuple(value) if isinstance(value, list) else value for value in row.values()))
         if key not in self._known:
             adapter, unusable = self._adapter(row)
             self._known[key] = ConfiguredProvider(
-                id=row["id"], kind=row["kind"], name=row["name"], enabled=row["enabled"], sandbox=row["sandbox"],
+                id=row["id"], kind=row["kind"], name=row["name"], enabled=row["enabled"], removed=row["removed"],
+                sandbox=row["sandbox"],
                 from_email=row["from_email"], from_name=row["from_name"],
                 sender_domains=tuple(row["sender_domains"]) if row["sender_domains"] is not None else None,
                 adapter=adapter, unusable=unusable,

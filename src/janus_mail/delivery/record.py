@@ -85,10 +85,11 @@ class Recorder:
         self.begin = Coalescer(self._begin, delay_s=0.003, keep=lambda item: item.hold.deadline_s > boot_clock_s())
         self.finish = Coalescer(self._finish, delay_s=0.005)
         self.let_go = Coalescer(self._let_go, delay_s=0.005)
+        self.late_proof = Coalescer(self._late_proof, delay_s=0.0)
 
     async def drain(self) -> None:
         """Wait until all that was asked for is written."""
-        for coalescer in (self.begin, self.finish, self.let_go):
+        for coalescer in (self.begin, self.finish, self.let_go, self.late_proof):
             await coalescer.drain()
 
     async def _begin(self, items: Sequence[Begin]) -> list[bool]:
@@ -141,13 +142,17 @@ class Recorder:
         gone = {row["id"] for row in rows}
         return [item.hold.id in gone for item in items]
 
-    async def late_proof(self, finish: Finish) -> bool:
+    async def _late_proof(self, items: Sequence[Finish]) -> list[bool]:
         """A 250 that came after the message was taken from us: kept as evidence, and it settles the doubt."""
-        row = await self._database.pool.fetchrow(
-            tries.LATE_PROOF, finish.attempt_id, finish.hold.id,
-            _clean(f"late reply: {finish.code} {finish.response}"), finish.provider_message_id,
-        )  # fmt: skip
-        return row is not None
+        settled: dict[uuid.UUID, bool] = {}
+        async with self._database.transaction() as connection:
+            for item in sorted(items, key=lambda item: item.hold.id):
+                said = _clean(f"late reply: {item.code} {item.response}")
+                row = await connection.fetchrow(
+                    tries.LATE_PROOF, item.attempt_id, item.hold.id, said, item.provider_message_id
+                )
+                settled[item.attempt_id] = row is not None
+        return [settled[item.attempt_id] for item in items]
 
 
 def _last_error(item: Finish) -> str | None:

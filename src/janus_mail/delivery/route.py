@@ -14,7 +14,7 @@ from janus_mail.providers.outcomes import Outcome
 class Wish:
     """What the event says about its route."""
 
-    provider: str | None  # id, name or kind: tried first
+    provider_id: uuid.UUID | None  # tried first
     failover: bool
     from_email: str | None
 
@@ -29,15 +29,15 @@ class Route:
 
 def route(wish: Wish, providers: Sequence[ConfiguredProvider]) -> Route:
     """The route by configuration alone: order, preference, sender rules, and all real or all sandbox."""
-    wished = named(wish.provider, providers) if wish.provider is not None else None
-    real = [p for p in providers if not p.sandbox]
+    wished = next((p for p in providers if p.id == wish.provider_id), None)
+    real = [p for p in providers if not p.sandbox and not p.removed]
     # Mail meant for the world never ends silently in the mailbox, so a real provider counts even while it is disabled.
     sandbox = wished.sandbox if wished is not None else not real
     order: list[ConfiguredProvider] = []
     left_out: list[tuple[ConfiguredProvider, str]] = []
     for provider in sorted(providers, key=lambda p: p is not wished):
         reason = _reason_against(provider, wish, sandbox=sandbox)
-        if reason is None and not wish.failover and (order or (wished is not None and provider is not wished)):
+        if reason is None and not wish.failover and (order or wish.provider_id not in (None, provider.id)):
             reason = "failover is off"
         if reason is None:
             order.append(provider)
@@ -98,6 +98,8 @@ def named(words: str, providers: Sequence[P]) -> P | None:
 
 def _reason_against(provider: ConfiguredProvider, wish: Wish, *, sandbox: bool) -> str | None:
     sender = wish.from_email or provider.from_email
+    if provider.removed:
+        return "removed"
     if not provider.enabled:
         return "switched off"
     if provider.sandbox and not sandbox:

@@ -91,6 +91,13 @@ class Sender:
                 pass
         except LeaseLost:
             _log.info("message %s is not ours any more", hold.id)
+        except CONNECTION_LOST:
+            raise
+        except Exception:
+            # A fault of ours before anything could leave: it must not come round at once, nor for ever.
+            _log.exception("message %s could not be prepared", hold.id)
+            error = "internal_error: the worker's log says more"
+            await self._recorder.let_go(self._wait_for_next_round(hold, last_error=error))
 
     async def _try_next(self, hold: Hold, event: EventContent, chosen: Route) -> bool:
         """One try. True: another provider, now."""
@@ -136,7 +143,7 @@ class Sender:
         hold.history.append(Try(provider.id, hold.round, problem.outcome, problem.code))
         verdict = after_error(
             problem, hold.history, others=bool(self._left(hold, chosen)), round_=hold.round, now=hold.now(),
-            give_up_at=hold.give_up_at, pace=self._pace,
+            give_up_at=hold.give_up_at, pace=self._pace, resend=hold.resends > 0,
         )  # fmt: skip
         hold.attempt_count += 1
         return attempt.finish(problem.outcome, problem.code, problem.response, verdict)
@@ -153,13 +160,18 @@ class Sender:
         elif waits:
             let_go = LetGo(hold, State.SCHEDULED, min(waits), WaitingFor.CIRCUIT, next_round=True)
         elif chosen.order:  # a crash came between the last try of the round and its verdict
-            verdict = next_round(self._pace.wait_s(hold.round), None, now=hold.now(), give_up_at=hold.give_up_at)
-            let_go = LetGo(hold, verdict.next_state, verdict.wait_s, verdict.waiting_for, next_round=True)
+            let_go = self._wait_for_next_round(hold)
         else:
             reasons = "; ".join(f"{provider.name}: {why}" for provider, why in chosen.left_out)
             let_go = LetGo(hold, State.SCHEDULED, self._pace.base_s, WaitingFor.CIRCUIT,
                            last_error=f"no provider can take it ({reasons or 'none is configured'})")  # fmt: skip
         await self._recorder.let_go(let_go)
+
+    def _wait_for_next_round(self, hold: Hold, last_error: str | None = None) -> LetGo:
+        verdict = next_round(
+            self._pace.wait_s(hold.round), None, now=hold.now(), give_up_at=hold.give_up_at, resend=hold.resends > 0
+        )
+        return LetGo(hold, verdict.next_state, verdict.wait_s, verdict.waiting_for, last_error, next_round=True)
 
     @staticmethod
     def _could_ever_resend(hold: Hold, chosen: Route) -> bool:

@@ -114,7 +114,8 @@ async def _store(connection: Connection, row: EventRow, due_at: datetime | None,
         )  # fmt: skip
     except control.TooLate as error:
         many = "1 message is" if error.count == 1 else f"{error.count} messages are"
-        raise Conflict(f"{many} leaving or have left: the event can no longer change.", code="too_late") from None
+        why = f"{many} leaving or have left" if error.count else "None of its messages is to leave any more"
+        raise Conflict(f"{why}: the event can no longer change.", code="too_late") from None
     await connection.execute(
         queries.UPDATE_EVENT, row.workspace_id, row.id, row.subject, row.text, row.html, row.from_email,
         row.from_name, row.reply_to, row.headers, row.tags, row.metadata, row.expected_sent_at, row.timezone,

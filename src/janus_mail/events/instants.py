@@ -121,4 +121,5 @@ def _clock(local: datetime) -> str:
 
 @cache
 def _zone_names() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # «localtime» and «Factory» are files of the machine, not zones of the world.
+    return frozenset(available_timezones()) - {"localtime", "Factory"}

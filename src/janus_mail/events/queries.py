@@ -19,22 +19,24 @@ INSERT_EVENTS = """
         SELECT * FROM unnest(
             $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
             $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::int[], $16::timestamptz[], $17::text[],
-            $18::text[], $19::text[], $20::int[], $21::text[], $22::bool[], $23::text[], $24::text[], $25::text[],
-            $26::text[], $27::timestamptz[], $28::timestamptz[]
+            $18::text[], $19::text[], $20::int[], $21::text[], $22::uuid[], $23::bool[], $24::text[], $25::text[],
+            $26::text[], $27::text[], $28::timestamptz[], $29::timestamptz[]
         ) AS e (id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata, expected_sent_at,
                 timezone, priority, expires_at, send_as, group_recipients, first_recipients, recipients_count,
-                provider, failover, on_uncertain, warnings, created_by, counts, created_at, due_at)
+                provider, provider_id, failover, on_uncertain, warnings, created_by, counts, created_at, due_at)
     ),
     stored AS (
         INSERT INTO events (
             workspace_id, id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata,
             expected_sent_at, timezone, priority, expires_at, send_as, group_recipients, first_recipients,
-            recipients_count, provider, failover, on_uncertain, warnings, created_by, counts, created_at, updated_at)
+            recipients_count, provider, provider_id, failover, on_uncertain, warnings, created_by, counts, created_at,
+            updated_at)
         SELECT $1, id, subject, text, html, from_email, from_name, reply_to::jsonb, headers::jsonb,
                ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)), metadata::jsonb, expected_sent_at, timezone,
                priority, expires_at, send_as, group_recipients::jsonb, first_recipients::jsonb, recipients_count,
-               provider, failover, on_uncertain, ARRAY(SELECT jsonb_array_elements_text(warnings::jsonb)), created_by,
-               counts::jsonb, created_at, created_at
+               provider, provider_id, failover, on_uncertain,
+               ARRAY(SELECT jsonb_array_elements_text(warnings::jsonb)), created_by, counts::jsonb, created_at,
+               created_at
         FROM event
     )
     INSERT INTO messages (
@@ -42,7 +44,7 @@ INSERT_EVENTS = """
         give_up_at)
     SELECT $1, m.id, m.event_id, m.recipient, m.recipient_name, m.variables::jsonb, e.due_at, e.due_at, e.priority,
            e.expires_at, e.due_at + $2 * interval '1 second'
-    FROM unnest($29::uuid[], $30::uuid[], $31::text[], $32::text[], $33::text[])
+    FROM unnest($30::uuid[], $31::uuid[], $32::text[], $33::text[], $34::text[])
              AS m (id, event_id, recipient, recipient_name, variables)
          JOIN event e ON e.id = m.event_id
 """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from janus_mail.content.addresses import InvalidEntry, Mailbox, ParsedRecipients, Recipient, parse_recipients
-from janus_mail.content.variables import InvalidVariable, check_header_values, placeholders, values_for
+from janus_mail.content.variables import FilledLength, InvalidVariable, check_header_values, placeholders, values_for
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.events.schemas import MAX_RECIPIENTS, EventCreate, RecipientIn
 
@@ -56,6 +56,10 @@ def read_mailboxes(given: Given | None, field: str) -> ParsedRecipients:
     return parsed
 
 
+MOST_SUBJECT = 998  # characters of a filled subject, RFC 5322 section 2.1.1
+MOST_CONTENT = 2**20  # of a filled text or HTML: variables must not make of a small request a mail of any size
+
+
 def check_placeholders(
     mails: Iterable[tuple[Mailbox, Mapping[str, str]]],
     *,
@@ -72,6 +76,11 @@ def check_placeholders(
     names = in_subject | placeholders(text, html)
     if not names:
         return
+    parts = (
+        ("email_subject", FilledLength(subject), MOST_SUBJECT),
+        ("email_content", FilledLength(text), MOST_CONTENT),
+        ("email_html", FilledLength(html, html=True), MOST_CONTENT),
+    )
     wrong: list[str] = []
     for mailbox, variables in mails:
         values = variables if to_several else values_for(mailbox, variables)
@@ -82,6 +91,11 @@ def check_placeholders(
             check_header_values(in_subject, values)
         except InvalidVariable as error:
             wrong.append(f"{mailbox.address}: {error}")
+        wrong += [
+            f"{mailbox.address}: {field} would be longer than {most:,} characters with its variables filled in."
+            for field, length, most in parts
+            if length.of(values) > most
+        ]
         if len(wrong) >= _MOST_NAMED:
             break
     if wrong:

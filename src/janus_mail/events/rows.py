@@ -30,6 +30,7 @@ class EventRow:
     first_recipients: list[dict[str, Any]]
     recipients_count: int
     provider: str | None
+    provider_id: uuid.UUID | None
     failover: bool
     on_uncertain: str
     warnings: list[str]

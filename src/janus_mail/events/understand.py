@@ -80,7 +80,8 @@ def understand(event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, cre
         expires_at=expires.at if expires else None, send_as=event.send_as,
         group_recipients=_group(audience) if event.send_as == "group" else None,
         first_recipients=as_columns(audience.to[:_FIRST_RECIPIENTS]), recipients_count=len(audience),
-        provider=event.provider, failover=event.failover, on_uncertain=event.on_uncertain or facts.on_uncertain,
+        provider=event.provider, provider_id=chosen.id if chosen else None, failover=event.failover,
+        on_uncertain=event.on_uncertain or facts.on_uncertain,
         warnings=[
             *time_warnings(at, expires, facts.now), *_recipient_warnings(audience),
             *_route_warnings(chosen, facts, failover=event.failover),

@@ -58,7 +58,8 @@ class Event(Keyed, Stamped, Base):
     group: Mapped[dict[str, Any] | None] = mapped_column("group_recipients")  # {to, cc, bcc} of {email, name}
     first_recipients: Mapped[list[dict[str, Any]]]  # up to 20 {email, name}; all are in the messages
     recipients_count: Mapped[int]
-    provider: Mapped[str | None]  # the caller's preference: a provider's id, name or kind
+    provider: Mapped[str | None]  # the caller's preference, in the caller's words: a provider's id, name or kind
+    provider_id: Mapped[uuid.UUID | None]  # whom those words named then: a provider that is renamed stays meant
     failover: Mapped[bool]
     on_uncertain: Mapped[str]
     warnings: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=sql("'{}'"))

@@ -43,7 +43,7 @@ def outlook(
     """`zone` is the one that is chosen in the form."""
     new = understood.new
     there = clock.seen_from(zone_named(zone) or clock.zone)
-    wish = Wish(new.row.provider, new.row.failover, new.row.from_email) if new else Wish(None, True, None)
+    wish = Wish(new.row.provider_id, new.row.failover, new.row.from_email) if new else Wish(None, True, None)
     taken = route(wish, providers)
     leaves = _leaves(new, there) if new and "expected_sent_at" not in understood.wrong else ("", "", "", "")
     group = new is not None and new.row.send_as == SendAs.GROUP

@@ -113,7 +113,7 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
     page = await _read_messages(visit, event_id, search)
     ways = await _read_way(visit, event, search)
     providers = await providers_of(visit)
-    wish = Wish(event.provider, event.failover, event.from_email)
+    wish = Wish(pace["provider_id"], event.failover, event.from_email)
     moving = _is_moving(event, visit.clock.now)
     final = sum(event.counts[state] for state in FINAL) == sum(event.counts.values())
     return await show(

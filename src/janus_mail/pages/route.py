@@ -8,7 +8,7 @@ from janus_mail.providers.smtp_opening import SmtpTimeouts
 
 
 async def providers_of(visit: Visit) -> Sequence[ConfiguredProvider]:
-    """In the order of the route, the disabled ones too; nothing is opened."""
+    """In the order of the route, the disabled ones too, but none that was removed; nothing is opened."""
     # A fresh book: a kept one may be a second behind, and what is made of this may be cached.
     book = ProviderBook(visit.context.database, visit.context.secrets, SmtpTimeouts())
-    return await book.of(visit.caller.workspace_id)
+    return [provider for provider in await book.of(visit.caller.workspace_id) if not provider.removed]

@@ -62,6 +62,10 @@ class ListCache:
         self._stale.difference_update(workspace_ids)
         return True
 
+    async def renew_stale(self) -> None:
+        """Make good what could not be renewed; cheap when nothing is owed."""
+        await self.renew(*self._stale)
+
     async def _token(self, workspace_id: uuid.UUID) -> str:
         assert self._redis is not None  # noqa: S101
         token = await self._redis.get(_key(workspace_id))

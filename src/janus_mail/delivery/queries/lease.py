@@ -82,7 +82,7 @@ NEXT_DUE = """
 
 CONTENT = """
     SELECT id, version, subject, text, html, from_email, from_name, reply_to, headers, send_as, group_recipients,
-           provider, failover, created_at
+           provider_id, failover, created_at
     FROM events WHERE id = ANY($1::uuid[])
 """
 
@@ -97,9 +97,9 @@ PROVIDERS = """
     SELECT p.id, p.kind, p.name, p.enabled, p.position, p.sandbox, p.sandbox_mode, p.sandbox_failure_rate,
            coalesce(p.from_email, w.from_email) AS from_email,
            CASE WHEN p.from_email IS NULL THEN w.from_name ELSE p.from_name END AS from_name,
-           p.sender_domains, p.config, p.version
+           p.sender_domains, p.config, p.version, p.deleted_at IS NOT NULL AS removed
     FROM providers p JOIN workspaces w ON w.id = p.workspace_id
-    WHERE p.workspace_id = $1 AND p.deleted_at IS NULL
+    WHERE p.workspace_id = $1
     ORDER BY p.position, p.id
 """
 

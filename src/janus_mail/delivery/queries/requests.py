@@ -1,9 +1,12 @@
 """What a caller or a person asks of messages that were accepted. $1 is the workspace, $2 the event."""
 
 LOCK_MESSAGES = """
-    SELECT state, count(*)::int AS many FROM (
-        SELECT state FROM messages WHERE workspace_id = $1 AND event_id = $2 ORDER BY id FOR UPDATE
-    ) held GROUP BY state
+    SELECT count(*) FILTER (
+               WHERE state IN ('sending', 'uncertain', 'sent', 'parked')
+                  OR (state IN ('scheduled', 'leased') AND resends > 0)
+           )::int AS begun,
+           count(*) FILTER (WHERE state IN ('scheduled', 'leased', 'failed'))::int AS open
+    FROM (SELECT state, resends FROM messages WHERE workspace_id = $1 AND event_id = $2 ORDER BY id FOR UPDATE) held
 """
 
 CANCEL = """
@@ -12,13 +15,14 @@ CANCEL = """
         WHERE workspace_id = $1 AND event_id = $2 AND state IN ('scheduled', 'leased') ORDER BY id FOR UPDATE
     ),
     moved AS (
-        UPDATE messages m SET state = 'canceled', fence = m.fence + 1, version = m.version + 1, waiting_for = NULL,
-                              leased_by = NULL, lease_expires_at = NULL
+        UPDATE messages m
+        SET state = CASE WHEN m.resends = 0 THEN 'canceled' ELSE 'parked' END,  -- a resend: it may have left already
+            fence = m.fence + 1, version = m.version + 1, waiting_for = NULL, leased_by = NULL, lease_expires_at = NULL
         FROM held WHERE m.id = held.id
-        RETURNING m.id
+        RETURNING m.state
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) VALUES ($1, $2))
-    SELECT count(*)::int FROM moved
+    SELECT count(*) FILTER (WHERE state = 'canceled')::int FROM moved
 """
 
 # What can no longer be called back: it is leaving, may have left, or has.
