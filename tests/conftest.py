@@ -142,14 +142,19 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+def settings(settings_here: Settings, tmp_path: Path) -> Settings:
     """Development settings on the test servers; change them with `model_copy(update=…)`."""
+    return settings_here.model_copy(update={"data_dir": tmp_path})
+
+
+@pytest.fixture(scope="session")
+def settings_here(database_url: str, redis_url: str, servers_dir: Path) -> Settings:
     return Settings.model_validate(
         {
             "env": "development",
             "database_url": database_url,
             "redis_url": redis_url,
-            "data_dir": tmp_path,
+            "data_dir": servers_dir,
             "secret_keys": TEST_KEY,
             "public_url": "http://testserver",
         }
@@ -167,10 +172,17 @@ async def workspace_id(database: Database) -> uuid.UUID:
     return workspace_id
 
 
+@pytest.fixture(scope="session")
+def built_apps(settings_here: Settings) -> dict[bool, FastAPI]:
+    """By whether they take anonymous callers. Kept, since an application builds its routes at its first request."""
+    anonymous = settings_here.model_copy(update={"anonymous_workspace": "default"})
+    return {False: create_app(settings_here), True: create_app(anonymous)}
+
+
 @pytest.fixture
-async def app(settings: Settings, workspace_id: uuid.UUID, redis: Redis) -> AsyncIterator[FastAPI]:
+async def app(built_apps: dict[bool, FastAPI], workspace_id: uuid.UUID, redis: Redis) -> AsyncIterator[FastAPI]:
     """The application as it runs, with its lifespan."""
-    app = create_app(settings)
+    app = built_apps[False]
     async with app.router.lifespan_context(app):
         yield app
 
@@ -193,9 +205,11 @@ async def api(app: FastAPI, api_key: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def anonymous_app(settings: Settings, workspace_id: uuid.UUID, redis: Redis) -> AsyncIterator[FastAPI]:
+async def anonymous_app(
+    built_apps: dict[bool, FastAPI], workspace_id: uuid.UUID, redis: Redis
+) -> AsyncIterator[FastAPI]:
     """The application as `make run` has it: who comes from this machine is the workspace `default`."""
-    app = create_app(settings.model_copy(update={"anonymous_workspace": "default"}))
+    app = built_apps[True]
     async with app.router.lifespan_context(app):
         yield app
 

@@ -1,7 +1,6 @@
 """Every setting, read from the environment or `.env`. The only place that reads either."""
 
 import ipaddress
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -131,7 +130,7 @@ class Settings(BaseSettings):
             raise ValueError("JANUS_DEBUG must be off when JANUS_ENV=production")
         return self
 
-    @cached_property
+    @property
     def database_dsn(self) -> str:
         """`postgresql://…` as asyncpg reads it; `sslmode` stays (asyncpg knows libpq's words)."""
         if self.database_url is not None:

@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL: an asyncpg pool for the hot named statements, SQLAlchemy sessions for the rest."""
+"""The connections to PostgreSQL: an asyncpg pool for named statements, an SQLAlchemy engine for migrations."""
 
 import json
 import re
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import asyncpg
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -37,12 +38,11 @@ def connection_lost(error: BaseException) -> bool:
 
 
 class Database:
-    """Opened once per process and closed with it. `pool` runs named SQL, `session()` one ORM transaction."""
+    """Opened once per process and closed with it."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", dsn: str, pool_size: int) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", dsn: str) -> None:
         self.pool = pool
-        self._engine = engine(dsn, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
-        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._engine = engine(dsn, poolclass=NullPool)
 
     @classmethod
     async def open(cls, dsn: str, *, pool_size: int = 10) -> Self:
@@ -51,13 +51,7 @@ class Database:
             dsn, min_size=1, max_size=pool_size, init=_set_up, reset=_nothing_to_reset, command_timeout=60, timeout=10,
             server_settings={"application_name": "janus", "timezone": "UTC"},
         )  # fmt: skip
-        return cls(pool, dsn, pool_size)
-
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
-        async with self._sessions() as session, session.begin():
-            yield session
+        return cls(pool, dsn)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
