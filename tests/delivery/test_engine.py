@@ -82,6 +82,23 @@ async def test_a_throttled_provider_rests_and_is_not_asked_again(shop: Workshop,
     assert await shop.story(two) == [("second", "accepted")]
 
 
+async def test_a_provider_that_rests_is_asked_again_once_its_settings_were_changed(
+    shop: Workshop, worker: WorkerProcess
+) -> None:
+    provider_id = await shop.provider("first", sandbox_mode="throttled")
+    await shop.provider("second")
+    worker.engine.wake()
+    await shop.until(await shop.event(), "sent")
+    await shop.database.pool.execute("UPDATE providers SET sandbox_mode = 'down' WHERE id = $1", provider_id)
+    async with asyncio.timeout(5):
+        while True:  # the worker reads its providers anew once a second
+            event_id = await shop.event()
+            worker.engine.wake()
+            await shop.until(event_id, "sent")
+            if await shop.story(event_id) == [("first", "provider_down"), ("second", "accepted")]:
+                break
+
+
 async def test_a_rejected_recipient_fails_without_failover(shop: Workshop, worker: WorkerProcess) -> None:
     await shop.provider("first")
     await shop.provider("second")

@@ -201,5 +201,5 @@ def test_the_pulse(
 
 
 def test_a_summary_of_nothing_is_nothing() -> None:
-    assert summary([], None) == ""
-    assert summary([], 0.4) == "Every mail left within a second of its time."
+    assert summary([], None, all_sent=True) == ""
+    assert summary([], 0.4, all_sent=True) == "Every mail left within a second of its time."

@@ -139,7 +139,7 @@ class Sender:
             verdict = Verdict(State.SENT)
             return attempt.finish(Outcome.ACCEPTED, accepted.code, accepted.response, verdict, accepted)
         if isinstance(problem, Throttled):
-            self._rests.rest(provider.id, problem.retry_after_s)
+            self._rests.rest(provider, problem.retry_after_s)
         hold.history.append(Try(provider.id, hold.round, problem.outcome, problem.code))
         verdict = after_error(
             problem, hold.history, others=bool(self._left(hold, chosen)), round_=hold.round, now=hold.now(),
@@ -149,11 +149,12 @@ class Sender:
         return attempt.finish(problem.outcome, problem.code, problem.response, verdict)
 
     def _left(self, hold: Hold, chosen: Route) -> Sequence[ConfiguredProvider]:
-        return remaining(chosen, hold.history, hold.round, resend=hold.resends > 0, resting=self._rests.now())
+        resting = self._rests.now(chosen.order)
+        return remaining(chosen, hold.history, hold.round, resend=hold.resends > 0, resting=resting)
 
     async def _wait_without_a_try(self, hold: Hold, chosen: Route) -> None:
         """Nothing may be tried now: all rest, or none is configured, or a resend's provider is gone."""
-        resting = self._rests.now()
+        resting = self._rests.now(chosen.order)
         waits = [resting[provider.id] for provider in chosen.order if provider.id in resting]
         if hold.resends > 0 and not self._could_ever_resend(hold, chosen):
             let_go = LetGo(hold, State.PARKED, last_error="uncertain: the provider that may have it is not in use")

@@ -110,11 +110,12 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
     pool, workspace_id = visit.context.database.pool, visit.caller.workspace_id
     pace = await pool.fetchrow(queries.PACE, workspace_id, event_id)
     assert pace is not None  # noqa: S101
+    tries = await pool.fetch(queries.TRIES, workspace_id, event_id)
     page = await _read_messages(visit, event_id, search)
     ways = await _read_way(visit, event, search)
     providers = await providers_of(visit)
     wish = Wish(pace["provider_id"], event.failover, event.from_email)
-    moving = _is_moving(event, visit.clock.now)
+    moving = _is_moving(event, visit.clock.now, pace["soon"])
     final = sum(event.counts[state] for state in FINAL) == sum(event.counts.values())
     return await show(
         visit,
@@ -123,14 +124,14 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
         moving=moving,
         event=event,
         look=STATUSES[event.status],
-        waiting=event.status is EventStatus.PENDING and event.expected_sent_at > visit.clock.now,
+        waiting=event.expected_sent_at > visit.clock.now,
         poll=_poll(search.link(event_id), moving=moving),
         every_s=2 if moving else None if final else 10,
         ended=_ended(visit, event) if final else "",
         warnings=event.warnings if event.status is EventStatus.PENDING else [],
         progress=progress(event.counts, event.exactly_sent_at, visit.clock.now),
         legend=_legend(event, search),
-        summary=summary(await pool.fetch(queries.TRIES, workspace_id, event_id), pace["latest_s"]),
+        summary=summary(tries, pace["latest_s"], all_sent=event.status is EventStatus.SENT),
         can=_can(event, pace["waiting"]),
         search=search,
         rows=[_row(event, row, ways.get(row["id"], ()), search, visit.clock) for row in page.rows],
@@ -255,11 +256,13 @@ def _can(event: EventOut, waiting: int) -> Can:
     return Can(waiting, cancel, sentence, failed + parked, " and ".join(kinds))
 
 
-def _is_moving(event: EventOut, now: datetime) -> bool:
+def _is_moving(event: EventOut, now: datetime, soon: int) -> bool:
     """Whether to look often: something is on its way, or soon will be."""
     if event.status is EventStatus.SENDING:
-        # What only waits for its next round does not move.
-        return event.counts[State.SCHEDULED] != sum(event.counts.values()) - sum(event.counts[s] for s in FINAL)
+        # What only waits for its next round does not move, until the round comes.
+        return soon > 0 or event.counts[State.SCHEDULED] != sum(event.counts.values()) - sum(
+            event.counts[s] for s in FINAL
+        )
     return event.status is EventStatus.PENDING and event.expected_sent_at <= now + _SOON
 
 

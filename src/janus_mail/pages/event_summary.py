@@ -13,7 +13,7 @@ _OF_THE_PROVIDER = frozenset({Outcome.THROTTLED, Outcome.PROVIDER_DOWN, Outcome.
 _ON_TIME_S = 1.0
 
 
-def summary(tries: Sequence[asyncpg.Record], latest_s: float | None) -> str:
+def summary(tries: Sequence[asyncpg.Record], latest_s: float | None, *, all_sent: bool) -> str:
     """`tries`: by provider and outcome, the first met first; `latest_s`: the greatest lateness."""
     refused: dict[str, str] = {}
     for row in tries:
@@ -29,5 +29,6 @@ def summary(tries: Sequence[asyncpg.Record], latest_s: float | None) -> str:
         sentences.append(f"{happened}, so {listed(took_over)} took over." if took_over else f"{happened}.")
     if latest_s is not None:
         late = f"The latest mail left {exact(timedelta(seconds=latest_s))} after it was due."
-        sentences.append(late if latest_s >= _ON_TIME_S else "Every mail left within a second of its time.")
+        on_time = f"{'Every mail' if all_sent else 'What left,'} left within a second of its time."
+        sentences.append(late if latest_s >= _ON_TIME_S else on_time)
     return " ".join(sentences)

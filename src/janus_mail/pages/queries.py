@@ -114,7 +114,9 @@ PACE = """
     SELECT (SELECT provider_id FROM events WHERE workspace_id = $1 AND id = $2) AS provider_id,
            max(extract(epoch FROM sent_at - due_at)) FILTER (WHERE state = 'sent')::float8 AS latest_s,
            count(*) FILTER (WHERE state = 'scheduled' AND next_try_at > clock_timestamp() + interval '2 seconds')::int
-               AS waiting
+               AS waiting,
+           count(*) FILTER (WHERE state = 'scheduled' AND next_try_at <= clock_timestamp() + interval '2 seconds')::int
+               AS soon
     FROM messages WHERE workspace_id = $1 AND event_id = $2
 """
 

@@ -40,7 +40,7 @@ def way(
         following = attempts[place + 1] if place + 1 < len(attempts) else None
         step = _tried(attempt, following, message)
         steps.append(replace(step, caught=caught) if attempt.outcome == Outcome.ACCEPTED else step)
-    last = _now(event, message, clock, tried=bool(attempts))
+    last = _now(event, message, clock, [attempt.outcome for attempt in attempts])
     return [*steps, last] if last else steps
 
 
@@ -87,15 +87,16 @@ def _consequence(attempt: AttemptOut, following: AttemptOut | None, message: Mes
     return f"This mail went on to {following.provider.name} {when}."
 
 
-def _now(event: EventOut, message: MessageOut, clock: Clock, *, tried: bool) -> Step | None:
+def _now(event: EventOut, message: MessageOut, clock: Clock, outcomes: Sequence[str | None]) -> Step | None:
     """Where it is, where no attempt says it already."""
     match message.state:
-        case State.SCHEDULED if tried and message.next_try_at is not None:
+        case State.SCHEDULED if (outcomes or message.waiting_for) and message.next_try_at is not None:
             return _waits(message, message.next_try_at, clock)
         case State.UNCERTAIN:
+            again = event.on_uncertain == OnUncertain.RESEND.value and outcomes.count(Outcome.UNCERTAIN) == 1
             plan = (
                 "Unless a proof comes, it is sent once more, with the same Message-ID."
-                if event.on_uncertain == OnUncertain.RESEND.value
+                if again
                 else "Unless a proof comes, you will be asked."
             )
             return Step(None, "uncertain", "warn", "Looking for a proof that it arrived", plan)
