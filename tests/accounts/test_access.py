@@ -18,6 +18,8 @@ from janus_mail.accounts.access import (
     caller_for_token,
 )
 from janus_mail.accounts.keys import create_key, revoke_key
+from janus_mail.app import create_app
+from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
 from janus_mail.web.context import Context, ContextDep
 from janus_mail.web.routes import api_router
@@ -58,17 +60,15 @@ async def page(context: ContextDep, request: Request) -> str:
     return caller.label if caller else "nobody"
 
 
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
-    app.include_router(router)
-    return app
-
-
-@pytest.fixture
-def anonymous_app(anonymous_app: FastAPI) -> FastAPI:
-    anonymous_app.include_router(router)
-    anonymous_app.include_router(pages)
-    return anonymous_app
+@pytest.fixture(scope="module")
+def built_apps(settings_here: Settings) -> dict[bool, FastAPI]:
+    """Applications of this module's own, with its routes."""
+    anonymous = settings_here.model_copy(update={"anonymous_workspace": "default"})
+    apps = {False: create_app(settings_here), True: create_app(anonymous)}
+    for app in apps.values():
+        app.include_router(router)
+        app.include_router(pages)
+    return apps
 
 
 @pytest.fixture
@@ -121,7 +121,6 @@ async def test_a_token_of_a_form_finds_its_caller(app: FastAPI, database: Databa
 
 
 async def test_without_an_anonymous_workspace_nobody_is_let_in_for_being_near(app: FastAPI) -> None:
-    app.include_router(pages)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as near:
         assert (await near.get("/api/notes")).status_code == 401
         assert (await near.get("/page")).json() == "nobody"

@@ -70,7 +70,7 @@ def test_a_token_outlives_the_change_of_the_secret_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/nothing", 404), ("/events/not-an-id", 400), ("/?cursor=nonsense", 400), ("/?q=%00", 400)]
+    ("path", "status"), [("/nothing", 404), ("/events/not-an-id", 404), ("/?cursor=nonsense", 400), ("/?q=%00", 400)]
 )
 async def test_an_error_is_a_page_in_the_same_look(visitor: Visitor, gallery: Gallery, path: str, status: int) -> None:
     page = await visitor.get(path, status=status)

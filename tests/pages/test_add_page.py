@@ -155,6 +155,19 @@ async def test_what_is_wrong_is_said_at_its_field_in_plain_words(
     assert await events(database) == 0
 
 
+async def test_an_invented_recipient_is_not_blamed_for_the_one_that_was_typed(
+    visitor: Visitor, empty_gallery: Gallery
+) -> None:
+    page = await refused(visitor, email_subject="Hi {{foo}}", recipients="a@example.com")
+    assert problems(page) == ["Recipients: a@example.com has no value for {{foo}}."]
+
+
+async def test_what_is_there_and_wrong_is_not_called_missing(visitor: Visitor, empty_gallery: Gallery) -> None:
+    page = await refused(visitor, email_content="", tags=",".join("abcdefghijk"))
+    assert not any("This is needed" in problem for problem in problems(page))
+    assert len(problems(page)) == 2
+
+
 async def test_many_wrong_addresses_are_named_up_to_a_point(visitor: Visitor, empty_gallery: Gallery) -> None:
     page = await refused(visitor, recipients=", ".join(f"wrong{n}" for n in range(100)))
     assert len(problems(page)) == 6

@@ -51,6 +51,14 @@ async def test_a_provider_can_be_switched_off_and_on(visitor: Visitor, empty_gal
     assert "Sandbox: nothing leaves" in place(page, "SendGrid").text
 
 
+async def test_with_every_provider_off_the_page_says_that_mail_waits(
+    visitor: Visitor, empty_gallery: Gallery, database: Database
+) -> None:
+    await database.pool.execute("UPDATE providers SET enabled = false")
+    page = await visitor.get("/providers")
+    assert "Every provider is switched off. Mail waits until one is on." in page.main.text
+
+
 async def test_the_dial_of_a_sandbox_provider_is_turned(
     visitor: Visitor, empty_gallery: Gallery, database: Database
 ) -> None:

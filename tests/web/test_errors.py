@@ -14,7 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, Validat
 from pydantic_core import PydanticCustomError
 from starlette.responses import HTMLResponse, Response
 
+from janus_mail.app import create_app
 from janus_mail.errors import ApiError, Conflict, Unauthorized, Unavailable
+from janus_mail.settings import Settings
 from janus_mail.web import errors
 from janus_mail.web.context import ContextDep
 from janus_mail.web.errors import ErrorBody
@@ -85,10 +87,12 @@ async def count(context: ContextDep) -> str:
     return str(await context.database.pool.fetchval("SELECT 1", "one argument too many"))
 
 
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
+@pytest.fixture(scope="module")
+def built_apps(settings_here: Settings) -> dict[bool, FastAPI]:
+    """An application of this module's own, with its routes."""
+    app = create_app(settings_here)
     app.include_router(router)
-    return app
+    return {False: app}
 
 
 @pytest.fixture

@@ -84,6 +84,8 @@ def check(form: AddForm, facts: Facts, visit: Visit) -> Understood:
         except InvalidInput as error:
             refusal = error
         found = {_top(detail.field) for detail in refusal.details} - wrong
+        if refusal.details and not found:  # what is wrong with a stand-in is no one's fault
+            break
         problems += [problem for problem in _problems(form, refusal) if problem not in problems]
         if not found:
             break
@@ -111,10 +113,13 @@ def _problems(form: AddForm, refusal: InvalidInput) -> list[Problem]:
         return _addresses(form, _top(refusal.details[0].field))
     if not refusal.details:
         return [Problem("", refusal.message)]
-    return [
-        Problem(our_field(name := _top(detail.field)), _sentence(refusal.code, name) or detail.message)
-        for detail in refusal.details
-    ]
+    problems = []
+    for detail in refusal.details:
+        field = our_field(name := _top(detail.field))
+        # A refusal for missing fields tells of others, too, that are there and wrong.
+        there = refusal.code == "missing_fields" and form.values.get(field, "").strip() != ""
+        problems.append(Problem(field, (None if there else _sentence(refusal.code, name)) or detail.message))
+    return problems
 
 
 def _addresses(form: AddForm, field: str) -> list[Problem]:

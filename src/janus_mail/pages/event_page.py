@@ -270,7 +270,7 @@ def _ended(visit: Visit, event: EventOut) -> str:
     if not visit.is_update or "was_moving" not in visit.request.query_params:
         return ""
     if event.status is EventStatus.SENT:
-        return f"All {count(event.counts[State.SENT], 'email')} sent." if event.recipients_count > 1 else "Sent."
+        return f"All {count(event.counts[State.SENT], 'email')} sent." if event.counts[State.SENT] > 1 else "Sent."
     return f"{STATUSES[event.status].word}: " + ", ".join(words for _, _, words in legend(event.counts)) + "."
 
 

@@ -67,6 +67,7 @@ async def providers_page(visit: VisitDep) -> Response:
         dial=[(mode, word) for mode, (word, _) in DIAL.items()],
         dial_means={mode: means for mode, (_, means) in DIAL.items()},
         live_parts=[f"{part}-{provider.id}" for provider in providers for part in "snh"] + ["caught"],
+        all_off=not any(provider.enabled for provider in providers),
         all_sandbox=all(provider.sandbox for provider in providers),
         providers=[
             _shown(place, provider, [row for row in hours if row["provider_id"] == provider.id], last, plain)

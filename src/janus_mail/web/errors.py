@@ -148,6 +148,8 @@ async def _api_error(request: Request, error: Exception) -> Response:
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
+    if any(one["loc"][:1] == ("path",) for one in error.errors()):  # no id, so nothing can be there
+        return answer(request, NotFound("There is nothing at this address."))
     return answer(request, invalid_input(error.errors(), error.body))
 
 
