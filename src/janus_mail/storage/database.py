@@ -17,7 +17,7 @@ else:
     Connection = asyncpg.Connection
 
 # What says «the database is away or let go of us», as opposed to «the statement is wrong».
-CONNECTION_LOST: tuple[type[BaseException], ...] = (
+CONNECTION_LOST: tuple[type[Exception], ...] = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,

@@ -9,8 +9,6 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -101,7 +99,7 @@ def install(app: FastAPI, page: ErrorPage | None = None) -> None:
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    for lost in (*CONNECTION_LOST, DBAPIError, PoolExhausted):
+    for lost in CONNECTION_LOST:
         app.add_exception_handler(lost, _connection_lost)
 
 
@@ -186,11 +184,9 @@ async def _connection_lost(request: Request, error: Exception) -> Response:
 
 def _is_away(error: Exception) -> bool:
     """Whether it is what its class says, and no mistake of ours."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
     if isinstance(error, ValueError | LookupError):  # a template that Jinja does not find is an OSError too
         return False
-    return isinstance(error, PoolExhausted) or connection_lost(error)
+    return connection_lost(error)
 
 
 class UnexpectedErrors:
