@@ -160,6 +160,11 @@ def test_the_times_of_production_are_these() -> None:
         "smtp_data_timeout_seconds": 120,
         "smtp_block_timeout_seconds": 180,
         "smtp_dot_timeout_seconds": 600,
+        "http_connect_timeout_seconds": 10,
+        "http_timeout_seconds": 60,
+        "circuit_open_seconds": 30,
+        "circuit_cap_seconds": 600,
+        "stall_seconds": 10,
         "list_cache_seconds": 3600,
         "idempotency_seconds": 86_400,
     }

@@ -74,13 +74,21 @@ class Settings(BaseSettings):
     smtp_data_timeout_seconds: float = Field(120, gt=0)
     smtp_block_timeout_seconds: float = Field(180, gt=0)
     smtp_dot_timeout_seconds: float = Field(600, gt=0)
+    http_connect_timeout_seconds: float = Field(10, gt=0)
+    http_timeout_seconds: float = Field(60, gt=0)
+    circuit_open_seconds: float = Field(30, gt=0)  # doubles with each probe that fails, up to the cap
+    circuit_cap_seconds: float = Field(600, gt=0)
+    stall_seconds: float = Field(10, gt=0)  # a provider with every permit taken and no answer for so long is left out
 
     # -- what callers see
     list_cache_seconds: int = Field(3600, ge=0)
     idempotency_seconds: int = Field(86_400, gt=0)
 
+    metrics_port: int | None = Field(None, ge=1, le=65535)  # the worker's; the API has /metrics
+
     log_format: Literal["json", "console"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    crash_at: str | None = None  # fault tests only: `place` or `place:n`, see delivery/crash_points.py
 
     @field_validator("secret_keys", mode="before")
     @classmethod
@@ -126,6 +134,8 @@ class Settings(BaseSettings):
             raise ValueError("JANUS_ANONYMOUS_WORKSPACE is for development only: unset it or set JANUS_ENV=development")
         if self.anonymous_workspace and not is_loopback(self.host):
             raise ValueError(f"JANUS_ANONYMOUS_WORKSPACE needs a loopback address, but JANUS_HOST is {self.host}")
+        if self.crash_at and self.env == "production":
+            raise ValueError("JANUS_CRASH_AT ends the process on purpose: it is for tests, with JANUS_ENV=development")
         if self.debug and self.env == "production":
             raise ValueError("JANUS_DEBUG must be off when JANUS_ENV=production")
         return self

@@ -15,18 +15,19 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker as ArqWorker
 from redis.asyncio import Redis
 
+from janus_mail.availability.provider_book import ProviderBook
 from janus_mail.delivery.bell import WAKE, Bell
 from janus_mail.delivery.claim import Claimer
 from janus_mail.delivery.decide import Pace
 from janus_mail.delivery.engine import Engine
 from janus_mail.delivery.letters import Letters
 from janus_mail.delivery.patrol import Patrol
-from janus_mail.delivery.provider_book import ProviderBook
 from janus_mail.delivery.record import Recorder
 from janus_mail.delivery.rest import Rests
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.delivery.send import Sender
 from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.providers.timeouts import HttpTimeouts, Timeouts
 from janus_mail.routing.environment import keep_environment_provider
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
@@ -91,7 +92,7 @@ class WorkerProcess:
         self._redis = redis
         self._list_cache = ListCache(redis, settings.list_cache_seconds)
         self.bell = Bell(redis, horizon_s=settings.horizon_seconds)
-        self._book = ProviderBook(database, SecretBox(settings.require_secret_keys()), smtp_timeouts(settings))
+        self._book = ProviderBook(database, SecretBox(settings.require_secret_keys()), timeouts(settings))
         recorder = Recorder(database, worker_id, lease_s=settings.lease_seconds, grace_s=settings.grace_seconds)
         pace = Pace(settings.retry_base_seconds, settings.retry_cap_seconds)
         self.engine = Engine(
@@ -170,14 +171,16 @@ async def opened(settings: Settings, database: Database, worker_id: uuid.UUID) -
             await redis.aclose()
 
 
-def smtp_timeouts(settings: Settings) -> SmtpTimeouts:
+def timeouts(settings: Settings) -> Timeouts:
     """RFC 5321 4.5.3.2's, or what the settings say."""
     command_s = settings.smtp_command_timeout_seconds
-    return SmtpTimeouts(
+    smtp = SmtpTimeouts(
         connect_s=settings.smtp_connect_timeout_seconds, greeting_s=command_s, mail_s=command_s, rcpt_s=command_s,
         data_s=settings.smtp_data_timeout_seconds, block_s=settings.smtp_block_timeout_seconds,
         dot_s=settings.smtp_dot_timeout_seconds,
     )  # fmt: skip
+    answer_s = settings.http_timeout_seconds
+    return Timeouts(smtp, HttpTimeouts(settings.http_connect_timeout_seconds, write_s=answer_s, read_s=answer_s))
 
 
 async def _for_ever(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from redis.asyncio import Redis
 
-from janus_mail.delivery.provider_book import ProviderBook
-from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.availability.provider_book import ProviderBook
+from janus_mail.providers.timeouts import Timeouts
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.worker import WorkerProcess
 from tests.conftest import TEST_KEY
@@ -153,7 +153,7 @@ async def test_a_fault_of_ours_before_a_try_does_not_come_round_at_once(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("janus_mail.delivery.send.envelope", broken)
+        patch.setattr("janus_mail.delivery.send.outgoing", broken)
         event_id = await shop.event()
         worker.engine.wake()
         async with asyncio.timeout(5):
@@ -164,7 +164,7 @@ async def test_a_fault_of_ours_before_a_try_does_not_come_round_at_once(
 
 
 async def test_a_provider_that_changed_gets_a_new_adapter_and_the_old_one_is_closed(shop: Workshop) -> None:
-    book = ProviderBook(shop.database, SecretBox([TEST_KEY]), SmtpTimeouts())
+    book = ProviderBook(shop.database, SecretBox([TEST_KEY]), Timeouts())
     await shop.provider("first")
     (before,) = await book.of(shop.workspace_id)
     assert before.adapter is not None

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
+from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.delivery.hold import Try
-from janus_mail.delivery.provider_book import ConfiguredProvider
 from janus_mail.delivery.route import Route, Wish, named, remaining, route
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
 

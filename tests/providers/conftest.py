@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from janus_mail.providers.contract import Mail
+from janus_mail.providers.contract import Address, Fields, Mail
 from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_opening import SmtpTimeouts
@@ -55,6 +55,7 @@ def mail_to(*recipients: str, content: bytes = CONTENT, **changes: Any) -> Mail:
         "smtputf8": False,
         "message_id": "<1@example.com>",
         "idempotency_key": "key-1",
+        "fields": lambda: Fields(sender=Address("a@example.com"), subject="Hello", text="Hi", html=None, to=()),
     }
     return Mail(**(fields | changes))
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import asyncpg
 
-from janus_mail.delivery.hold import Hold, Try, boot_clock_s
+from janus_mail.delivery.hold import Hold, Try
 from janus_mail.delivery.queries import lease
 from janus_mail.models.states import Priority
 from janus_mail.storage.database import Database
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _LANES_FRESH_S = 0.25
 # Of each batch at least so much, where there is that much: high first must not mean the others never.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from janus_mail.delivery.bell import Bell
 from janus_mail.delivery.claim import Claimer
-from janus_mail.delivery.hold import Hold, boot_clock_s
+from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.letters import EventContent, Letters
 from janus_mail.delivery.queries import lease
 from janus_mail.delivery.record import LetGo, Recorder
@@ -14,6 +14,7 @@ from janus_mail.delivery.send import Sender
 from janus_mail.models.states import State
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _TOO_FEW_TO_CLAIM = 20
 _RING_OTHERS_EVERY_S = 1.0

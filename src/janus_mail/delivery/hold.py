@@ -1,6 +1,5 @@
 """A worker's hold on a message: what was claimed, and until when it is ours by a clock that no one can set."""
 
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +7,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps
-
-
-def boot_clock_s() -> float:
-    """Seconds since boot, suspended time included."""
-    return time.clock_gettime(_BOOT_CLOCK)
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 
 class LeaseLost(Exception):
@@ -55,6 +49,7 @@ class Hold:
     claimed_at_s: float  # by ours, read before the claim was asked for, so never later
     deadline_s: float
     history: list[Try] = field(default_factory=list)
+    resolved: set[str] = field(default_factory=set)  # of a group: who has it, or was refused for good
 
     @classmethod
     def of(cls, row: asyncpg.Record, *, asked_at_s: float, lease_s: float) -> "Hold":

@@ -10,10 +10,12 @@ import asyncpg
 from cachetools import LRUCache
 
 from janus_mail.content.addresses import Mailbox
-from janus_mail.content.compose import Composed, Content, Letter, message_id
+from janus_mail.content.compose import Content, Letter, message_id
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.queries import lease
 from janus_mail.delivery.route import Wish
+from janus_mail.providers.contract import Address, Fields, Mail
+from janus_mail.providers.outcomes import Outcome
 from janus_mail.storage.database import Database
 
 _CACHE_BYTES = 24 * 2**20
@@ -64,13 +66,11 @@ class EventContent:
 
 
 @dataclass(frozen=True, slots=True)
-class Enveloped:
-    """A composed mail with its envelope and the two headers that a resend must repeat."""
+class Outgoing:
+    """A mail for one provider, and what a resend of it must repeat or a mailbox shows."""
 
-    composed: Composed
-    sender: str
-    recipients: tuple[str, ...]
-    message_id_header: str
+    mail: Mail
+    subject: str
     dated_at: datetime
 
 
@@ -100,15 +100,39 @@ class Letters:
         return found
 
 
-def envelope(hold: Hold, event: EventContent, sender: Mailbox) -> Enveloped:
-    """The bytes for one message through a provider with this sender."""
+def outgoing(hold: Hold, event: EventContent, sender: Mailbox, provider_id: uuid.UUID) -> Outgoing:
+    """One message as it goes through a provider with this sender. A group's mail goes to those that are unresolved."""
     header = hold.message_id_header or message_id(hold.id.hex, sender.domain)
     dated_at = hold.dated_at or hold.now().replace(microsecond=0)
-    to, cc, bcc = event.group or Group(to=(Mailbox(hold.recipient, hold.recipient_name),))
+    to, cc, bcc = group = event.group or Group(to=(Mailbox(hold.recipient, hold.recipient_name),))
     letter = event.letter(sender)
     composed = letter.compose(to=to, cc=cc, variables=hold.variables, message_id=header, date=dated_at)
-    recipients = tuple(dict.fromkeys(mailbox.address for mailbox in (*to, *cc, *bcc)))
-    return Enveloped(composed, sender.address, recipients, header, dated_at)
+    everyone = dict.fromkeys(mailbox.address for mailbox in (*to, *cc, *bcc))
+    mail = Mail(
+        sender=sender.address, recipients=tuple(address for address in everyone if address not in hold.resolved),
+        content=composed.content, smtputf8=composed.smtputf8, message_id=header,
+        idempotency_key=_idempotency_key(hold, provider_id), attempt_number=hold.attempt_count + 1,
+        fields=lambda: _fields(hold, event, sender, group, composed.subject),
+    )  # fmt: skip
+    return Outgoing(mail, composed.subject, dated_at)
+
+
+def _fields(hold: Hold, event: EventContent, sender: Mailbox, group: Group, subject: str) -> Fields:
+    content = event.content
+    return Fields(
+        sender=_address(sender), subject=subject, text=content.text, html=content.html,
+        to=tuple(_address(mailbox) for mailbox in group.to), message_uuid=str(hold.id),
+    )  # fmt: skip
+
+
+def _idempotency_key(hold: Hold, provider_id: uuid.UUID) -> str:
+    """Message, provider and generation, which rises only after a definite refusal: a resend has the same key."""
+    generation = sum(t.provider_id == provider_id and t.outcome != Outcome.UNCERTAIN for t in hold.history)
+    return f"{hold.id.hex}-{provider_id.hex}-{generation}"
+
+
+def _address(mailbox: Mailbox) -> Address:
+    return Address(mailbox.address, mailbox.name)
 
 
 def _mailboxes(entries: Sequence[dict[str, Any]]) -> tuple[Mailbox, ...]:

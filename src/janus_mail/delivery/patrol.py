@@ -9,10 +9,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from janus_mail.delivery.bell import Bell
-from janus_mail.delivery.hold import boot_clock_s
 from janus_mail.delivery.queries import lease, repair
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _BATCH = 500
 

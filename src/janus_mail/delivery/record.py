@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from janus_mail.delivery.coalesce import Coalescer
-from janus_mail.delivery.hold import Hold, boot_clock_s
+from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.queries import tries
 from janus_mail.models.states import State, WaitingFor
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.storage.database import Database
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _LAST_ERROR_MOST = 300
 _RESPONSE_MOST = 2000  # characters; the rest of what a server said is of no use to anyone

@@ -3,8 +3,8 @@
 import uuid
 from collections.abc import Sequence
 
-from janus_mail.delivery.hold import boot_clock_s
-from janus_mail.delivery.provider_book import ConfiguredProvider
+from janus_mail.availability.provider_book import ConfiguredProvider
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _UNSAID_S = 5.0  # where the provider does not say how long
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.delivery.hold import Try
-from janus_mail.delivery.provider_book import ConfiguredProvider
 from janus_mail.providers.outcomes import Outcome
 
 

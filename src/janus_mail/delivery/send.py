@@ -2,23 +2,23 @@
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Sequence
 
 from uuid_utils.compat import uuid7
 
+from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.content.addresses import Mailbox
 from janus_mail.delivery.decide import Pace, Verdict, after_error, next_round
-from janus_mail.delivery.hold import Hold, LeaseLost, Try, boot_clock_s
-from janus_mail.delivery.letters import Enveloped, EventContent, envelope
-from janus_mail.delivery.provider_book import ConfiguredProvider, ProviderBook
+from janus_mail.delivery.hold import Hold, LeaseLost, Try
+from janus_mail.delivery.letters import EventContent, Outgoing, outgoing
 from janus_mail.delivery.record import Begin, Captured, Finish, LetGo, Recorder
 from janus_mail.delivery.rest import Rests
 from janus_mail.delivery.route import Route, remaining, route
 from janus_mail.models.states import State, WaitingFor
-from janus_mail.providers.contract import Accepted, Mail
+from janus_mail.providers.contract import Accepted
 from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderDown, Throttled, Uncertain
 from janus_mail.storage.database import CONNECTION_LOST
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class _Try:
     """One try under way: what an adapter asks before anything that cannot be taken back, and how long it all took."""
 
-    def __init__(self, recorder: Recorder, hold: Hold, provider: ConfiguredProvider, mail: Enveloped) -> None:
+    def __init__(self, recorder: Recorder, hold: Hold, provider: ConfiguredProvider, mail: Outgoing) -> None:
         self.id = uuid7()
         self.opened = False
         self._recorder = recorder
@@ -41,14 +41,14 @@ class _Try:
         try:
             begun = await self._recorder.begin(
                 Begin(hold, self.id, provider.id, provider.kind, provider.name,
-                      self._mail.message_id_header, self._mail.dated_at)
+                      self._mail.mail.message_id, self._mail.dated_at)
             )  # fmt: skip
         except CONNECTION_LOST:
             raise LeaseLost from None
         if not begun:
             raise LeaseLost
         self.opened = True
-        hold.message_id_header, hold.dated_at = self._mail.message_id_header, self._mail.dated_at
+        hold.message_id_header, hold.dated_at = self._mail.mail.message_id, self._mail.dated_at
         hold.check()
         self._dispatched_s = boot_clock_s()
 
@@ -61,7 +61,7 @@ class _Try:
         captured = None
         if accepted is not None and accepted.captured is not None:
             mail = self._mail
-            captured = Captured(mail.sender, mail.recipients, mail.composed.subject, accepted.captured)
+            captured = Captured(mail.mail.sender, mail.mail.recipients, mail.subject, accepted.captured)
         return Finish(
             hold=self._hold, attempt_id=self.id, opened=self.opened, provider_id=self._provider.id,
             provider_kind=self._provider.kind, provider_name=self._provider.name, outcome=outcome, code=code,
@@ -122,11 +122,11 @@ class Sender:
     async def _hand_over(
         self, hold: Hold, event: EventContent, chosen: Route, provider: ConfiguredProvider, sender: Mailbox
     ) -> Finish:
-        mail = envelope(hold, event, sender)
+        mail = outgoing(hold, event, sender, provider.id)
         attempt = _Try(self._recorder, hold, provider, mail)
         assert provider.adapter is not None  # noqa: S101
         try:
-            accepted = await provider.adapter.send(_mail_of(hold, provider, mail), attempt)
+            accepted = await provider.adapter.send(mail.mail, attempt)
         except DeliveryError as error:
             problem = error
         except (LeaseLost, asyncio.CancelledError):
@@ -178,20 +178,6 @@ class Sender:
     def _could_ever_resend(hold: Hold, chosen: Route) -> bool:
         doubtful = [t.provider_id for t in hold.history if t.outcome == Outcome.UNCERTAIN]
         return bool(doubtful) and any(provider.id == doubtful[-1] for provider in chosen.order)
-
-
-def _mail_of(hold: Hold, provider: ConfiguredProvider, mail: Enveloped) -> Mail:
-    return Mail(
-        sender=mail.sender, recipients=mail.recipients, content=mail.composed.content,
-        smtputf8=mail.composed.smtputf8, message_id=mail.message_id_header,
-        idempotency_key=_idempotency_key(hold, provider.id), attempt_number=hold.attempt_count + 1,
-    )  # fmt: skip
-
-
-def _idempotency_key(hold: Hold, provider_id: uuid.UUID) -> str:
-    """Message, provider and generation, which rises only after a definite refusal: a resend has the same key."""
-    generation = sum(t.provider_id == provider_id and t.outcome != Outcome.UNCERTAIN for t in hold.history)
-    return f"{hold.id.hex}-{provider_id.hex}-{generation}"
 
 
 def _ms(seconds: float) -> int:

@@ -3,12 +3,16 @@
 from janus_mail.models.api_key import ApiKey
 from janus_mail.models.attempt import Attempt
 from janus_mail.models.captured_mail import CapturedMail
+from janus_mail.models.circuit import Circuit
 from janus_mail.models.duty import Duty
 from janus_mail.models.event import Event
 from janus_mail.models.event_dirty import EventDirty
 from janus_mail.models.idempotency_key import IdempotencyKey
 from janus_mail.models.message import Message
+from janus_mail.models.message_recipient import MessageRecipient
 from janus_mail.models.provider import Provider
+from janus_mail.models.provider_incident import ProviderIncident
+from janus_mail.models.provider_usage import ProviderUsage
 from janus_mail.models.worker import Worker
 from janus_mail.models.workspace import Workspace
 
@@ -16,12 +20,16 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "CapturedMail",
+    "Circuit",
     "Duty",
     "Event",
     "EventDirty",
     "IdempotencyKey",
     "Message",
+    "MessageRecipient",
     "Provider",
+    "ProviderIncident",
+    "ProviderUsage",
     "Worker",
     "Workspace",
 ]

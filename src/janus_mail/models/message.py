@@ -26,6 +26,11 @@ class Message(Keyed, Base):
         ),
         Index("ix_messages_leases", "lease_expires_at", postgresql_where=text("state IN ('leased', 'sending')")),
         Index("ix_messages_uncertain", "next_try_at", postgresql_where=text("state = 'uncertain'")),
+        # What went wrong is little beside what was sent, and is what people look for.
+        Index(
+            "ix_messages_trouble", "workspace_id", "state", "id",
+            postgresql_where=text("state IN ('failed', 'parked', 'uncertain')"),
+        ),
         Index("ix_messages_event", "event_id", "id"),
         Index("ix_messages_list", "workspace_id", "id"),
         Index("ix_messages_recipient", "workspace_id", "recipient", "id"),

@@ -69,6 +69,32 @@ class WaitingFor(StrEnum):
     EVIDENCE = "evidence"  # uncertain: whether it arrived
 
 
+class CircuitState(StrEnum):
+    """Whether a provider is asked."""
+
+    CLOSED = "closed"  # it is
+    OPEN = "open"  # it is not, until a time or until a person closes it
+    HALF_OPEN = "half_open"  # one mail is trying it
+
+
+class CircuitCause(StrEnum):
+    """What changed a circuit."""
+
+    FAILURES = "failures"  # too many tries failed
+    BROKEN = "broken"  # the provider said that it needs a person
+    PROBE = "probe"  # a try after the rest: begun, passed or failed
+    PERSON = "person"  # by hand
+    CHANGED = "changed"  # its settings are others now
+
+
+class RecipientState(StrEnum):
+    """What became of one recipient of a group's mail."""
+
+    SENT = "sent"
+    DEFERRED = "deferred"  # to be tried again
+    FAILED = "failed"
+
+
 def one_of(column: str, words: type[StrEnum]) -> str:
     """The check constraint that keeps a column to an enum's words."""
     return f"{column} IN ({', '.join(repr(word.value) for word in words)})"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.content.addresses import Mailbox
 from janus_mail.content.compose import Content, Letter, message_id
-from janus_mail.delivery.provider_book import ConfiguredProvider
 from janus_mail.delivery.route import Wish, route
 from janus_mail.events.rows import NewEvent
 from janus_mail.models.states import SendAs

@@ -3,10 +3,10 @@
 import uuid
 from collections.abc import Sequence
 
+from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.content.addresses import Mailbox
 from janus_mail.content.compose import message_id
 from janus_mail.delivery.letters import EventContent, Group
-from janus_mail.delivery.provider_book import ConfiguredProvider
 from janus_mail.delivery.queries import lease
 from janus_mail.delivery.route import Wish, route
 from janus_mail.errors import NotFound

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
+from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
-from janus_mail.delivery.provider_book import ConfiguredProvider
 from janus_mail.delivery.route import Wish, route
 from janus_mail.events.listing import count_by_status
 from janus_mail.models.states import EventStatus

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from janus_mail.delivery.provider_book import ConfiguredProvider, ProviderBook
+from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.pages.visit import Visit
-from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.providers.timeouts import Timeouts
 
 
 async def providers_of(visit: Visit) -> Sequence[ConfiguredProvider]:
     """In the order of the route, the disabled ones too, but none that was removed; nothing is opened."""
     # A fresh book: a kept one may be a second behind, and what is made of this may be cached.
-    book = ProviderBook(visit.context.database, visit.context.secrets, SmtpTimeouts())
+    book = ProviderBook(visit.context.database, visit.context.secrets, Timeouts())
     return [provider for provider in await book.of(visit.caller.workspace_id) if not provider.removed]

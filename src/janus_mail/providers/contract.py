@@ -1,7 +1,35 @@
 """What an adapter is given and what it gives back. Adapters know no database, no web framework and no Redis."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from janus_mail.providers.outcomes import DeliveryError
+
+
+class Address(NamedTuple):
+    """An address with an ASCII domain, and the name beside it."""
+
+    email: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The same mail as its parts, for services that build the bytes themselves."""
+
+    sender: Address
+    subject: str
+    text: str | None
+    html: str | None
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)  # the caller's own; none that Janus sets
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    message_uuid: str = ""  # Janus's own id of the message, to match what comes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +46,29 @@ class Mail:
     smtputf8: bool
     message_id: str  # the Message-ID header's value with its angle brackets
     idempotency_key: str  # stable for message, provider and generation
+    fields: Callable[[], Fields]  # made when a service asks for them
     attempt_number: int = 1  # which try of this message this is, counted from 1 over all providers
+
+
+class Refused(NamedTuple):
+    """One of several recipients that a server would not take, and why."""
+
+    address: str
+    error: DeliveryError
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The service has the mail. `captured` is set by the sandbox alone: the bytes for the local mailbox."""
+    """The service has the mail, for all its recipients but the `refused` ones.
+
+    `captured` is set by the sandbox alone: the bytes for the local mailbox.
+    """
 
     code: str
     response: str
     provider_message_id: str | None = None
     captured: bytes | None = None
+    refused: tuple[Refused, ...] = ()
 
 
 class Dispatch(Protocol):

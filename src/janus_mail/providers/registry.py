@@ -8,9 +8,9 @@ from pydantic import BaseModel, SecretStr
 
 from janus_mail.providers.contract import Adapter
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
-from janus_mail.providers.smtp import RFC_TIMEOUTS, SmtpAdapter
+from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
-from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.providers.timeouts import Timeouts
 
 MASK = "••••"
 ENOUGH_TO_SHOW_THE_END = 8
@@ -31,11 +31,11 @@ class Kind:
     kind: str
     label: str
     config_model: type[BaseModel] | None = None
-    make: Callable[[Any, SmtpTimeouts], Adapter] | None = None
+    make: Callable[[Any, Timeouts], Adapter] | None = None
 
 
-def _smtp(config: SmtpConfig, timeouts: SmtpTimeouts) -> Adapter:
-    return SmtpAdapter(config, timeouts=timeouts)
+def _smtp(config: SmtpConfig, timeouts: Timeouts) -> Adapter:
+    return SmtpAdapter(config, timeouts=timeouts.smtp)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -69,7 +69,7 @@ def adapter_for(
     sandbox: bool = False,
     sandbox_mode: str = SandboxMode.OK,
     sandbox_failure_rate: float = 0.0,
-    smtp_timeouts: SmtpTimeouts = RFC_TIMEOUTS,
+    timeouts: Timeouts | None = None,
 ) -> Adapter:
     """The adapter of a stored provider. Raises `UnknownKind`, `NoAdapter`, pydantic's `ValidationError`."""
     known = kind_named(kind)
@@ -77,7 +77,7 @@ def adapter_for(
         return SandboxAdapter(kind, SandboxMode(sandbox_mode), sandbox_failure_rate)
     if known.config_model is None or known.make is None:
         raise NoAdapter(f"{known.label} can only be used as a sandbox so far")
-    return known.make(known.config_model.model_validate(config), smtp_timeouts)
+    return known.make(known.config_model.model_validate(config), timeouts or Timeouts())
 
 
 def validate_config(kind: str, config: Mapping[str, object], *, sandbox: bool = False) -> dict[str, object]:

@@ -93,16 +93,6 @@ HISTORY = """
     WHERE t.message_id = ANY($1::uuid[]) ORDER BY t.message_id, t.number
 """
 
-PROVIDERS = """
-    SELECT p.id, p.kind, p.name, p.enabled, p.position, p.sandbox, p.sandbox_mode, p.sandbox_failure_rate,
-           coalesce(p.from_email, w.from_email) AS from_email,
-           CASE WHEN p.from_email IS NULL THEN w.from_name ELSE p.from_name END AS from_name,
-           p.sender_domains, p.config, p.version, p.deleted_at IS NOT NULL AS removed
-    FROM providers p JOIN workspaces w ON w.id = p.workspace_id
-    WHERE p.workspace_id = $1
-    ORDER BY p.position, p.id
-"""
-
 # $1 worker, $2 lease in seconds, $3 uuid[] messages, $4 int8[] fences. Answers those that are still ours.
 RENEW = f"""
     WITH {CLOCK},

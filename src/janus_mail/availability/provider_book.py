@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from janus_mail.delivery.hold import boot_clock_s
-from janus_mail.delivery.queries import lease
+from janus_mail.availability import queries
 from janus_mail.providers.contract import Adapter
 from janus_mail.providers.registry import adapter_for
-from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.providers.timeouts import Timeouts
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _FRESH_S = 1.0
 
@@ -40,10 +40,10 @@ class ConfiguredProvider:
 class ProviderBook:
     """One per worker process."""
 
-    def __init__(self, database: Database, secrets: SecretBox, smtp_timeouts: SmtpTimeouts) -> None:
+    def __init__(self, database: Database, secrets: SecretBox, timeouts: Timeouts) -> None:
         self._database = database
         self._secrets = secrets
-        self._smtp_timeouts = smtp_timeouts
+        self._timeouts = timeouts
         self._routes: dict[uuid.UUID, tuple[float, list[ConfiguredProvider]]] = {}
         self._known: dict[tuple[uuid.UUID, tuple[object, ...]], ConfiguredProvider] = {}
 
@@ -54,7 +54,7 @@ class ProviderBook:
             return providers
         # Stamped before the query: tasks that ask meanwhile use what was known rather than asking again.
         self._routes[workspace_id] = (boot_clock_s() if providers else float("-inf"), providers)
-        rows = await self._database.pool.fetch(lease.PROVIDERS, workspace_id)
+        rows = await self._database.pool.fetch(queries.PROVIDERS, workspace_id)
         former, providers = providers, [self._configured(row) for row in rows]
         self._routes[workspace_id] = (boot_clock_s(), providers)
         await self._drop([provider for provider in former if provider not in providers])
@@ -91,7 +91,7 @@ class ProviderBook:
             adapter = adapter_for(
                 row["kind"], self._secrets.open(row["config"]), sandbox=row["sandbox"],
                 sandbox_mode=row["sandbox_mode"], sandbox_failure_rate=row["sandbox_failure_rate"],
-                smtp_timeouts=self._smtp_timeouts,
+                timeouts=self._timeouts,
             )  # fmt: skip
         except Exception as error:  # one unreadable row must not stop the other providers
             _log.error("provider %s cannot be used: %s", row["id"], type(error).__name__)

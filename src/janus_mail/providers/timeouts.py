@@ -1,0 +1,23 @@
+"""How long adapters wait for what."""
+
+from dataclasses import dataclass, field
+
+from janus_mail.providers.smtp_opening import SmtpTimeouts
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTimeouts:
+    """For services that are reached over HTTP. An answer that does not come in time leaves the mail in doubt."""
+
+    connect_s: float = 10.0
+    write_s: float = 60.0
+    read_s: float = 60.0
+    pool_s: float = 30.0  # for one of the connections to come free
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """What every adapter is made with."""
+
+    smtp: SmtpTimeouts = field(default_factory=SmtpTimeouts)
+    http: HttpTimeouts = field(default_factory=HttpTimeouts)
