@@ -13,6 +13,7 @@ depends_on: Sequence[str] | None = None
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.create_index("ix_workspaces_paused", "workspaces", ["id"], postgresql_where=sa.text("paused_at IS NOT NULL"))
     op.create_table(
         "circuits",
         sa.Column("provider_id", sa.UUID(), nullable=False),
@@ -30,6 +31,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("provider_id", "sender_domain", name=op.f("pk_circuits")),
     )
+    op.create_index(op.f("ix_circuits_workspace_id"), "circuits", ["workspace_id"])
     op.create_table(
         "provider_incidents",
         sa.Column("workspace_id", sa.UUID(), nullable=False),
@@ -104,4 +106,6 @@ def downgrade() -> None:
     op.drop_index("ix_provider_incidents_list", table_name="provider_incidents")
     op.drop_table("provider_incidents")
     op.execute("DROP FUNCTION refuse_to_change_history()")
+    op.drop_index(op.f("ix_circuits_workspace_id"), table_name="circuits")
     op.drop_table("circuits")
+    op.drop_index("ix_workspaces_paused", table_name="workspaces", postgresql_where=sa.text("paused_at IS NOT NULL"))

@@ -7,6 +7,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import uvloop
@@ -15,15 +16,22 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker as ArqWorker
 from redis.asyncio import Redis
 
+from janus_mail.availability.admission import Admission
+from janus_mail.availability.circuits import Circuits, CircuitTimes
 from janus_mail.availability.provider_book import ProviderBook
+from janus_mail.availability.quotas import Quotas
+from janus_mail.availability.rates import Rates
+from janus_mail.availability.rests import Rests
+from janus_mail.delivery import crash_points
 from janus_mail.delivery.bell import WAKE, Bell
 from janus_mail.delivery.claim import Claimer
+from janus_mail.delivery.control import try_waiting_now
 from janus_mail.delivery.decide import Pace
 from janus_mail.delivery.engine import Engine
 from janus_mail.delivery.letters import Letters
 from janus_mail.delivery.patrol import Patrol
+from janus_mail.delivery.permits import Permits
 from janus_mail.delivery.record import Recorder
-from janus_mail.delivery.rest import Rests
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.delivery.send import Sender
 from janus_mail.providers.smtp_opening import SmtpTimeouts
@@ -49,6 +57,7 @@ async def _work(settings: Settings, worker_id: uuid.UUID, succeeds: uuid.UUID | 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    crash_points.arm(settings.crash_at)
     database = await _first_connection(settings, stop)
     if database is None:
         return
@@ -92,12 +101,22 @@ class WorkerProcess:
         self._redis = redis
         self._list_cache = ListCache(redis, settings.list_cache_seconds)
         self.bell = Bell(redis, horizon_s=settings.horizon_seconds)
-        self._book = ProviderBook(database, SecretBox(settings.require_secret_keys()), timeouts(settings))
+        times = CircuitTimes(settings.circuit_open_seconds, settings.circuit_cap_seconds)
+        circuits = Circuits(database, times, self._wake_waiting)
+        self._book = ProviderBook(
+            database, SecretBox(settings.require_secret_keys()), timeouts(settings), circuits.learn
+        )
+        self._quotas = Quotas(database)
+        permits = Permits(settings.worker_concurrency, stall_s=settings.stall_seconds)
+        admission = Admission(
+            circuits, Rests(), Rates(redis, lambda: self.patrol.live_workers), self._quotas,
+            lambda provider: permits.stalled_s(provider.id),
+        )  # fmt: skip
         recorder = Recorder(database, worker_id, lease_s=settings.lease_seconds, grace_s=settings.grace_seconds)
         pace = Pace(settings.retry_base_seconds, settings.retry_cap_seconds)
         self.engine = Engine(
             settings, database, Claimer(database, worker_id, lease_s=settings.lease_seconds), Letters(database),
-            Sender(recorder, self._book, Rests(), pace), recorder, self.bell,
+            Sender(recorder, self._book, admission, permits, pace), recorder, permits, self.bell,
         )  # fmt: skip
         self.patrol = Patrol(settings, database, worker_id, self.bell, self.engine.wake)
 
@@ -127,6 +146,7 @@ class WorkerProcess:
             await self.patrol.leave()
         except CONNECTION_LOST:
             pass  # another worker's roll-up and patrol do the same
+        await self._quotas.close()
         await self._book.close()
         await self.bell.close()
 
@@ -155,6 +175,13 @@ class WorkerProcess:
             except Exception as error:
                 _log.debug("wake-ups: Redis is away (%s)", type(error).__name__)
             await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+
+    async def _wake_waiting(self, workspace_id: uuid.UUID) -> None:
+        """A provider takes mail again: what waited for one is due now."""
+        async with self._database.transaction() as connection:
+            await try_waiting_now(connection, workspace_id)
+        self.engine.wake()
+        self.bell.ring([datetime.now(UTC)])
 
     async def _on_wake(self, _ctx: dict[str, Any]) -> None:
         self.engine.wake()

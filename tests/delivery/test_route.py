@@ -1,6 +1,5 @@
 """Which provider is tried next, and why the others are left out."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,16 @@ from janus_mail.delivery.hold import Try
 from janus_mail.delivery.route import Route, Wish, named, remaining, route
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
 
+WORKSPACE = uuid7()
+
 
 def provider(name: str, **changes: Any) -> ConfiguredProvider:
     given: dict[str, Any] = {
         "id": uuid7(), "kind": "ses", "name": name, "enabled": True, "removed": False, "sandbox": False,
         "from_email": "janus@example.com",
-        "from_name": None, "sender_domains": None, "adapter": SandboxAdapter("ses", SandboxMode.OK, 0.0), **changes,
+        "from_name": None, "sender_domains": None, "workspace_id": WORKSPACE,
+        "rate_per_second": None, "daily_quota": None,
+        "adapter": SandboxAdapter("ses", SandboxMode.OK, 0.0), **changes,
     }  # fmt: skip
     return ConfiguredProvider(**given)
 
@@ -125,20 +128,14 @@ def test_a_provider_without_any_sender_is_left_out() -> None:
     assert names(wish(from_email="x@y.example"), provider("mute", from_email=None)) == ["mute"]
 
 
-def left(
-    history: list[Try], round_: int = 1, *, resend: bool = False, resting: tuple[uuid.UUID, ...] = ()
-) -> list[str]:
+def left(history: list[Try], round_: int = 1, *, resend: bool = False) -> list[str]:
     chosen = wish().among([A, B, C])
-    return [p.name for p in remaining(chosen, history, round_, resend=resend, resting=dict.fromkeys(resting, 1.0))]
+    return [p.name for p in remaining(chosen, history, round_, resend=resend)]
 
 
 def test_after_a_crash_the_round_goes_on_where_it_was() -> None:
     assert left([Try(A.id, 1, "provider_down", "timeout")]) == ["b", "c"]
     assert left([Try(A.id, 1, "provider_down", "timeout")], round_=2) == ["a", "b", "c"]
-
-
-def test_who_rests_is_passed_over() -> None:
-    assert left([], resting=(A.id,)) == ["b", "c"]
 
 
 def test_a_policy_refusal_holds_in_every_round_until_a_person_asks_again() -> None:

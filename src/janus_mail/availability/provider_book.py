@@ -1,8 +1,9 @@
 """The providers that a worker may use: read from the database once a second at most, their adapters kept open."""
 
+import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -25,6 +26,7 @@ class ConfiguredProvider:
     """One place in a workspace's route. `unusable` says why it has no adapter."""
 
     id: uuid.UUID
+    workspace_id: uuid.UUID
     kind: str
     name: str
     enabled: bool
@@ -33,17 +35,27 @@ class ConfiguredProvider:
     from_email: str | None
     from_name: str | None
     sender_domains: tuple[str, ...] | None
+    rate_per_second: float | None
+    daily_quota: int | None
     adapter: Adapter | None
     unusable: str | None = None
 
 
 class ProviderBook:
-    """One per worker process."""
+    """One per worker process. `learn` is given the rows of a workspace's circuits whenever its providers are read."""
 
-    def __init__(self, database: Database, secrets: SecretBox, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        database: Database,
+        secrets: SecretBox,
+        timeouts: Timeouts,
+        learn: Callable[[Sequence[asyncpg.Record]], None] | None = None,
+    ) -> None:
         self._database = database
         self._secrets = secrets
         self._timeouts = timeouts
+        self._learn = learn
+        self._closing: set[asyncio.Task[None]] = set()
         self._routes: dict[uuid.UUID, tuple[float, list[ConfiguredProvider]]] = {}
         self._known: dict[tuple[uuid.UUID, tuple[object, ...]], ConfiguredProvider] = {}
 
@@ -55,22 +67,27 @@ class ProviderBook:
         # Stamped before the query: tasks that ask meanwhile use what was known rather than asking again.
         self._routes[workspace_id] = (boot_clock_s() if providers else float("-inf"), providers)
         rows = await self._database.pool.fetch(queries.PROVIDERS, workspace_id)
+        if self._learn is not None:
+            self._learn(await self._database.pool.fetch(queries.CIRCUITS, workspace_id))
         former, providers = providers, [self._configured(row) for row in rows]
         self._routes[workspace_id] = (boot_clock_s(), providers)
-        await self._drop([provider for provider in former if provider not in providers])
+        self._drop([provider for provider in former if provider not in providers])
         return providers
 
     async def close(self) -> None:
+        await asyncio.gather(*self._closing)
         for provider in self._known.values():
             if provider.adapter is not None:
                 await provider.adapter.close()
 
-    async def _drop(self, superseded: Sequence[ConfiguredProvider]) -> None:
-        """Idle connections close at once, busy ones after their mail."""
+    def _drop(self, superseded: Sequence[ConfiguredProvider]) -> None:
+        """Idle connections close at once, busy ones after their mail; nobody waits for their goodbye."""
         for provider in superseded:
             self._known = {key: known for key, known in self._known.items() if known is not provider}
             if provider.adapter is not None:
-                await provider.adapter.close()
+                task = asyncio.create_task(provider.adapter.close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
 
     def _configured(self, row: asyncpg.Record) -> ConfiguredProvider:
         """The same object as long as its row has not changed. Of a changed one the old adapter finishes what it has."""
@@ -78,10 +95,11 @@ class ProviderBook:
         if key not in self._known:
             adapter, unusable = self._adapter(row)
             self._known[key] = ConfiguredProvider(
-                id=row["id"], kind=row["kind"], name=row["name"], enabled=row["enabled"], removed=row["removed"],
-                sandbox=row["sandbox"],
+                id=row["id"], workspace_id=row["workspace_id"], kind=row["kind"], name=row["name"],
+                enabled=row["enabled"], removed=row["removed"], sandbox=row["sandbox"],
                 from_email=row["from_email"], from_name=row["from_name"],
                 sender_domains=tuple(row["sender_domains"]) if row["sender_domains"] is not None else None,
+                rate_per_second=row["rate_per_second"], daily_quota=row["daily_quota"],
                 adapter=adapter, unusable=unusable,
             )  # fmt: skip
         return self._known[key]

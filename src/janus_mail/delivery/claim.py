@@ -2,7 +2,9 @@
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import asyncpg
@@ -14,6 +16,9 @@ from janus_mail.storage.database import Database
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _LANES_FRESH_S = 0.25
+_TOO_FEW_BY_TIME = 20
+_NOTHING: Mapping[uuid.UUID, int] = MappingProxyType({})
+_ANY_NUMBER = 2**31
 # Of each batch at least so much, where there is that much: high first must not mean the others never.
 _FLOORS = {Priority.NORMAL: 0.25, Priority.BULK: 0.10}
 
@@ -33,41 +38,62 @@ class Claimer:
         self._database = database
         self._worker_id = worker_id
         self._lease_s = lease_s
-        self._backlog = False
+        self.backlog = False  # more is due than was claimed
         self._lanes: list[Lane] = []
         self._lanes_read_s = float("-inf")
+        self._paused: set[uuid.UUID] = set()
+        self._paused_read_s = float("-inf")
 
-    async def claim(self, most: int) -> list[Hold]:
-        """Up to `most` due messages, leased to this worker. Fewer than that: nothing more is due."""
+    async def claim(
+        self, most: int, held: Mapping[uuid.UUID, int] = _NOTHING, most_each: int = _ANY_NUMBER
+    ) -> list[Hold]:
+        """Up to `most` due messages, leased to this worker; `held` and what is claimed of a workspace come to
+        `most_each` at most."""
+        await self._look_for_paused()
         asked_at_s = boot_clock_s()
-        if self._backlog:
-            rows = await self._claim_by_lane(most)
+        fitting = min(most, most_each - max(held.values(), default=0))
+        if self.backlog or self._paused or fitting < _TOO_FEW_BY_TIME:
+            rows = await self._claim_by_lane(most, {key: most_each - many for key, many in held.items()}, most_each)
         else:
-            rows = await self._database.pool.fetch(lease.CLAIM_BY_TIME, most, self._worker_id, self._lease_s)
-            self._backlog = len(rows) == most
+            rows = await self._database.pool.fetch(lease.CLAIM_BY_TIME, fitting, self._worker_id, self._lease_s)
+            self.backlog = len(rows) == fitting
         holds = [Hold.of(row, asked_at_s=asked_at_s, lease_s=self._lease_s) for row in rows]
         await self._read_histories([hold for hold in holds if hold.attempt_count > 0])
         return holds
 
-    async def seconds_to_next(self) -> float | None:
-        """Until the next message is due; null when none is scheduled."""
-        seconds: float | None = await self._database.pool.fetchval(lease.NEXT_DUE)
+    async def seconds_to_next(self, full: Collection[uuid.UUID]) -> float | None:
+        """Until the next message is due, but for paused workspaces and the `full` ones; null when there is none."""
+        without = [*self._paused, *full]
+        seconds: float | None
+        if without:
+            seconds = await self._database.pool.fetchval(lease.NEXT_DUE_WITHOUT, without)
+        else:
+            seconds = await self._database.pool.fetchval(lease.NEXT_DUE)
         return seconds
 
-    async def _claim_by_lane(self, most: int) -> Sequence[asyncpg.Record]:
+    async def _look_for_paused(self) -> None:
+        """The claim itself leaves them out; to know of them saves wading through what they have overdue."""
+        if boot_clock_s() - self._paused_read_s > _LANES_FRESH_S:
+            self._paused = {row["id"] for row in await self._database.pool.fetch(lease.PAUSED)}
+            self._paused_read_s = boot_clock_s()
+
+    async def _claim_by_lane(
+        self, most: int, left: Mapping[uuid.UUID, int], most_each: int
+    ) -> Sequence[asyncpg.Record]:
         if boot_clock_s() - self._lanes_read_s > _LANES_FRESH_S:
             rows = await self._database.pool.fetch(lease.LANES, most)
             self._lanes, self._lanes_read_s = [Lane(*row) for row in rows], boot_clock_s()
-        chosen = shares(self._lanes, most)
+        lanes = [lane for lane in self._lanes if lane.workspace_id not in self._paused]
+        chosen = within(shares(lanes, most), lanes, left, most_each)
         claimed: Sequence[asyncpg.Record] = []
         if chosen:
             claimed = await self._database.pool.fetch(
                 lease.CLAIM_BY_LANE, [many for _, many in chosen], self._worker_id, self._lease_s,
                 [lane.priority for lane, _ in chosen], [lane.workspace_id for lane, _ in chosen],
             )  # fmt: skip
-        if len(claimed) < most:  # the lanes ran low, or others took them: look anew, or by time
+        if len(claimed) < sum(many for _, many in chosen):  # the lanes ran low, or others took them
             self._lanes_read_s = float("-inf")
-            self._backlog = bool(claimed)
+        self.backlog = bool(claimed) or (not chosen and bool(lanes))
         return claimed
 
     async def _read_histories(self, holds: Sequence[Hold]) -> None:
@@ -77,6 +103,8 @@ class Claimer:
         for row in await self._database.pool.fetch(lease.HISTORY, list(by_id)):
             earlier = Try(row["provider_id"], row["round"], row["outcome"], row["code"], row["stale"])
             by_id[row["message_id"]].history.append(earlier)
+        for row in await self._database.pool.fetch(lease.RESOLVED, list(by_id)):
+            by_id[row["message_id"]].resolved.add(row["address"])
 
 
 def shares(lanes: Sequence[Lane], most: int) -> list[tuple[Lane, int]]:
@@ -91,6 +119,20 @@ def shares(lanes: Sequence[Lane], most: int) -> list[tuple[Lane, int]]:
         left -= many
         chosen += _evenly(due[priority], many)
     return chosen
+
+
+def within(
+    chosen: Sequence[tuple[Lane, int]], lanes: Sequence[Lane], left: Mapping[uuid.UUID, int], most_each: int
+) -> list[tuple[Lane, int]]:
+    """The same, but of no workspace more than is `left` to it (`most_each` where it is not named)."""
+    wanted: Counter[uuid.UUID] = Counter()
+    for lane, many in chosen:
+        wanted[lane.workspace_id] += many
+    over = {key: left.get(key, most_each) for key, many in wanted.items() if many > left.get(key, most_each)}
+    kept = [(lane, many) for lane, many in chosen if lane.workspace_id not in over]
+    for workspace_id, many in over.items():
+        kept += shares([lane for lane in lanes if lane.workspace_id == workspace_id], max(many, 0))
+    return kept
 
 
 def _evenly(lanes: Sequence[Lane], many: int) -> list[tuple[Lane, int]]:

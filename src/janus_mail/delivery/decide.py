@@ -43,30 +43,37 @@ def after_error(
     give_up_at: datetime,
     pace: Pace,
     resend: bool = False,
+    reached: bool = False,
 ) -> Verdict:
-    """`history` ends with the try that `error` ended; `others` says whether another provider is left in this round."""
+    """`history` ends with the try that `error` ended; `others` says whether another provider is left in this round.
+
+    `reached`: someone of its group has it already, so that it cannot fail any more.
+    """
+    given_up = State.SENT if reached else State.FAILED
     match error.outcome:
         case Outcome.RECIPIENT_REJECTED | Outcome.MESSAGE_REJECTED:
-            return Verdict(State.FAILED)
+            return Verdict(given_up)
         case Outcome.UNCERTAIN:
             return Verdict(State.UNCERTAIN)
         case Outcome.POLICY_REJECTED if not others and _all_against(history, round_):
-            return Verdict(State.FAILED)
+            return Verdict(given_up)
         case Outcome.RECIPIENT_DEFERRED if _deferred_for_good(error, history, others=others):
-            return Verdict(State.FAILED)
+            return Verdict(given_up)
     if others:
         return Verdict(State.LEASED)
-    return next_round(pace.wait_s(round_), error.retry_after_s, now=now, give_up_at=give_up_at, resend=resend)
+    return next_round(
+        pace.wait_s(round_), error.retry_after_s, now=now, give_up_at=give_up_at, resend=resend, reached=reached
+    )
 
 
 def next_round(
-    wait_s: float, at_least_s: float | None, *, now: datetime, give_up_at: datetime, resend: bool
+    wait_s: float, at_least_s: float | None, *, now: datetime, give_up_at: datetime, resend: bool, reached: bool = False
 ) -> Verdict:
     """Wait for the next round, but not past the time at which the message is given up: then it has failed, but for a
     resend, which may have arrived before."""
     left_s = (give_up_at - now).total_seconds()
     if left_s <= 0:
-        return Verdict(State.PARKED if resend else State.FAILED)
+        return Verdict(State.PARKED if resend else State.SENT if reached else State.FAILED)
     return Verdict(State.SCHEDULED, min(max(wait_s, at_least_s or 0.0), left_s), WaitingFor.RETRY, next_round=True)
 
 

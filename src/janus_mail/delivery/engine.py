@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
+import uuid
+from collections import Counter
 from datetime import UTC, datetime
 
 from janus_mail.delivery.bell import Bell
 from janus_mail.delivery.claim import Claimer
+from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.letters import EventContent, Letters
+from janus_mail.delivery.permits import Permits
 from janus_mail.delivery.queries import lease
 from janus_mail.delivery.record import LetGo, Recorder
 from janus_mail.delivery.send import Sender
@@ -34,6 +38,7 @@ class Engine:
         letters: Letters,
         sender: Sender,
         recorder: Recorder,
+        permits: Permits,
         bell: Bell,
     ) -> None:
         self._settings = settings
@@ -43,10 +48,10 @@ class Engine:
         self._sender = sender
         self._recorder = recorder
         self._bell = bell
-        # A message holds a permit from before begin until its finish has committed, so a killed process leaves at
-        # most that many uncertain.
-        self._permits = asyncio.Semaphore(settings.worker_concurrency)
+        self._permits = permits
+        self._most_holds = settings.worker_concurrency + settings.claim_batch  # in work, and a batch that waits
         self._holds: dict[asyncio.Task[None], Hold] = {}
+        self._held: Counter[uuid.UUID] = Counter()  # by workspace
         self._awake = asyncio.Event()
         self._room = asyncio.Event()
         self._stopping = False
@@ -80,6 +85,7 @@ class Engine:
         self._stopping = True
         self._awake.set()
         self._room.set()
+        self._permits.close()
 
     async def _turn(self) -> None:
         """Claim once and start what was claimed; with nothing due, sleep."""
@@ -87,7 +93,9 @@ class Engine:
         most = await self._wait_for_room()
         if self._stopping:
             return
-        holds = await self._claimer.claim(most)
+        half = self._most_holds // 2  # one workspace whose mail does not move leaves room for the others
+        holds = await self._claimer.claim(most, self._held, half)
+        reached("after_claim")
         if holds:
             try:
                 contents = await self._letters.of(holds)
@@ -97,16 +105,17 @@ class Engine:
                 raise
             for hold in holds:
                 self._start(hold, contents.get(hold.event_id))
-            if len(holds) == most:
+            if self._claimer.backlog:
                 self._ring_others()
             return
-        seconds = await self._claimer.seconds_to_next()
+        full = [workspace_id for workspace_id, many in self._held.items() if many >= half]
+        seconds = await self._claimer.seconds_to_next(full)
         tick = self._settings.patrol_seconds
         await self._sleep(tick if seconds is None else min(max(seconds, 0.001), tick))
 
     async def _wait_for_room(self) -> int:
         """How many more to claim: so many in work, and one batch waiting for its turn."""
-        most = self._settings.worker_concurrency + self._settings.claim_batch
+        most = self._most_holds
         enough = min(_TOO_FEW_TO_CLAIM, self._settings.claim_batch)
         while most - len(self._holds) < enough and not self._stopping:
             self._room.clear()
@@ -116,19 +125,24 @@ class Engine:
     def _start(self, hold: Hold, event: EventContent | None) -> None:
         task = asyncio.create_task(self._deliver(hold, event))
         self._holds[task] = hold
+        self._held[hold.workspace_id] += 1
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         hold = self._holds.pop(task)
+        self._held[hold.workspace_id] -= 1
+        if not self._held[hold.workspace_id]:
+            del self._held[hold.workspace_id]
         self._room.set()
+        if self._claimer.backlog:
+            self._awake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # Its lease will end, and the patrol decides by how far it got.
             _log.error("message %s was dropped: %s", hold.id, type(error).__name__, exc_info=error)
 
     async def _deliver(self, hold: Hold, event: EventContent | None) -> None:
-        async with self._permits:
-            if event is None or self._stopping or not await self._went_its_way(hold, event):
-                await self._recorder.let_go(LetGo(hold, State.SCHEDULED))
+        if event is None or self._stopping or not await self._went_its_way(hold, event):
+            await self._recorder.let_go(LetGo(hold, State.SCHEDULED))
 
     async def _went_its_way(self, hold: Hold, event: EventContent) -> bool:
         """False: the database was away before anything could leave."""

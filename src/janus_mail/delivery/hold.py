@@ -45,6 +45,7 @@ class Hold:
     fence: int
     message_id_header: str | None
     dated_at: datetime | None
+    reached: bool  # someone of its group has it
     claimed_at: datetime  # by the database's clock
     claimed_at_s: float  # by ours, read before the claim was asked for, so never later
     deadline_s: float

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from janus_mail.delivery.bell import Bell
+from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.queries import lease, repair
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
@@ -33,6 +34,7 @@ class Patrol:
         # Since when our connection has not broken: a live worker may hold a 250 that it could not write down.
         self._steady_since_s = boot_clock_s()
         self._rung: set[datetime] = set()
+        self.live_workers = 1
 
     async def run(self) -> None:
         """Lasts until it is cancelled. Never raises because of the database."""
@@ -47,10 +49,13 @@ class Patrol:
     async def tick(self) -> None:
         """One round; does nothing while another worker has the duty."""
         pool = self._database.pool
-        await pool.execute(repair.HEARTBEAT, self._worker_id, socket.gethostname(), os.getpid())
+        self.live_workers = await pool.fetchval(
+            repair.HEARTBEAT, self._worker_id, socket.gethostname(), os.getpid(), self._settings.patrol_seconds * 3
+        )
         duty = await pool.fetchval(repair.TAKE_DUTY, self._worker_id, self._settings.patrol_seconds * 2.5)
         if duty is None:
             return
+        reached("in_patrol")
         await self._reap()
         if boot_clock_s() - self._steady_since_s >= self._settings.grace_seconds:
             await self._resolve()

@@ -8,6 +8,7 @@ from datetime import datetime
 from janus_mail.delivery.coalesce import Coalescer
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.queries import tries
+from janus_mail.delivery.recipients import RecipientResult
 from janus_mail.models.states import State, WaitingFor
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.storage.database import Database
@@ -61,6 +62,7 @@ class Finish:
     next_round: bool = False
     provider_message_id: str | None = None
     captured: Captured | None = None
+    recipients: tuple[RecipientResult, ...] = ()  # of a group
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Recorder:
                 [_clean(i.response) for i in items], [i.dispatched_ms for i in items], [i.latency_ms for i in items],
                 [i.next_state.value for i in items], [i.wait_s for i in items], [i.waiting_for for i in items],
                 [i.provider_message_id and _clean(i.provider_message_id) for i in items],
-                [i.next_round for i in items], [_last_error(i) for i in items],
+                [i.next_round for i in items], [_last_error(i) for i in items], [i.hold.reached for i in items],
             )  # fmt: skip
             finished = {row["id"] for row in rows}
             caught = [
@@ -128,6 +130,13 @@ class Recorder:
             ]  # fmt: skip
             if caught:
                 await connection.executemany(tries.CAPTURE, caught)
+            answers = [
+                (i.hold.id, one.address, i.hold.workspace_id, one.role, one.state, _clean(one.code),
+                 _clean(one.response))
+                for i in items if i.attempt_id in finished for one in i.recipients
+            ]  # fmt: skip
+            if answers:
+                await connection.executemany(tries.RECIPIENT, answers)
         for item in items:
             if item.attempt_id in finished and item.next_state is State.LEASED:
                 item.hold.renewed(asked_at_s, self._lease_s)

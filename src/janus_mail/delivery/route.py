@@ -1,7 +1,7 @@
 """Which provider a message tries next, and why each other one is left out. Pure: no I/O."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -46,10 +46,8 @@ def route(wish: Wish, providers: Sequence[ConfiguredProvider]) -> Route:
     return Route(tuple(order), tuple(left_out))
 
 
-def remaining(
-    chosen: Route, history: Sequence[Try], round_: int, *, resend: bool, resting: Mapping[uuid.UUID, float]
-) -> list[ConfiguredProvider]:
-    """What is left of the route in this round: not tried yet in it, not resting, not set against the mail's content.
+def remaining(chosen: Route, history: Sequence[Try], round_: int, *, resend: bool) -> list[ConfiguredProvider]:
+    """What is left of the route in this round: not tried yet in it, not set against the mail's content.
 
     A resend goes through the provider that may have it already, and through no other.
     """
@@ -62,7 +60,7 @@ def remaining(
         candidates = [p for p in chosen.order if p.id not in against]
     # An uncertain try is not a refusal: its provider is asked again in the same round.
     tried = {t.provider_id for t in history if t.round == round_ and t.outcome != Outcome.UNCERTAIN}
-    return [p for p in candidates if p.id not in tried and p.id not in resting]
+    return [p for p in candidates if p.id not in tried]
 
 
 class Nameable(Protocol):

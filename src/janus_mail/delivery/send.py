@@ -2,95 +2,63 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from uuid_utils.compat import uuid7
-
+from janus_mail.availability.admission import Admission, Refusal
+from janus_mail.availability.circuits import Scope
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.content.addresses import Mailbox
+from janus_mail.delivery.attempt import Attempt
+from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.decide import Pace, Verdict, after_error, next_round
 from janus_mail.delivery.hold import Hold, LeaseLost, Try
-from janus_mail.delivery.letters import EventContent, Outgoing, outgoing
-from janus_mail.delivery.record import Begin, Captured, Finish, LetGo, Recorder
-from janus_mail.delivery.rest import Rests
+from janus_mail.delivery.letters import EventContent, outgoing
+from janus_mail.delivery.permits import Closed, Permits, Stalled
+from janus_mail.delivery.recipients import RecipientResult, results
+from janus_mail.delivery.record import Finish, LetGo, Recorder
 from janus_mail.delivery.route import Route, remaining, route
 from janus_mail.models.states import State, WaitingFor
-from janus_mail.providers.contract import Accepted
-from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderDown, Throttled, Uncertain
+from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderDown, RecipientDeferred, Throttled, Uncertain
 from janus_mail.storage.database import CONNECTION_LOST
-from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _log = logging.getLogger(__name__)
 
 
-class _Try:
-    """One try under way: what an adapter asks before anything that cannot be taken back, and how long it all took."""
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One try that is to be made."""
 
-    def __init__(self, recorder: Recorder, hold: Hold, provider: ConfiguredProvider, mail: Outgoing) -> None:
-        self.id = uuid7()
-        self.opened = False
-        self._recorder = recorder
-        self._hold = hold
-        self._provider = provider
-        self._mail = mail
-        self._started_s = boot_clock_s()
-        self._dispatched_s: float | None = None
-
-    async def before_dispatch(self) -> None:
-        hold, provider = self._hold, self._provider
-        try:
-            begun = await self._recorder.begin(
-                Begin(hold, self.id, provider.id, provider.kind, provider.name,
-                      self._mail.mail.message_id, self._mail.dated_at)
-            )  # fmt: skip
-        except CONNECTION_LOST:
-            raise LeaseLost from None
-        if not begun:
-            raise LeaseLost
-        self.opened = True
-        hold.message_id_header, hold.dated_at = self._mail.mail.message_id, self._mail.dated_at
-        hold.check()
-        self._dispatched_s = boot_clock_s()
-
-    def before_last_byte(self) -> None:
-        self._hold.check()
-
-    def finish(
-        self, outcome: Outcome, code: str, response: str, verdict: Verdict, accepted: Accepted | None = None
-    ) -> Finish:
-        captured = None
-        if accepted is not None and accepted.captured is not None:
-            mail = self._mail
-            captured = Captured(mail.mail.sender, mail.mail.recipients, mail.subject, accepted.captured)
-        return Finish(
-            hold=self._hold, attempt_id=self.id, opened=self.opened, provider_id=self._provider.id,
-            provider_kind=self._provider.kind, provider_name=self._provider.name, outcome=outcome, code=code,
-            response=response, latency_ms=_ms(boot_clock_s() - self._started_s),
-            dispatched_ms=None if self._dispatched_s is None else _ms(self._dispatched_s - self._started_s),
-            next_state=verdict.next_state, wait_s=verdict.wait_s, waiting_for=verdict.waiting_for,
-            next_round=verdict.next_round,
-            provider_message_id=accepted.provider_message_id if accepted is not None else None,
-            captured=captured,
-        )  # fmt: skip
+    hold: Hold
+    event: EventContent
+    chosen: Route
+    provider: ConfiguredProvider
+    sender: Mailbox
 
 
 class Sender:
     """One per worker process."""
 
-    def __init__(self, recorder: Recorder, book: ProviderBook, rests: Rests, pace: Pace) -> None:
+    def __init__(
+        self, recorder: Recorder, book: ProviderBook, admission: Admission, permits: Permits, pace: Pace
+    ) -> None:
         self._recorder = recorder
         self._book = book
-        self._rests = rests
+        self._admission = admission
+        self._permits = permits
         self._pace = pace
+        self._silent: set[uuid.UUID] = set()  # workspaces of which no provider takes mail, as the log knows
 
     async def deliver(self, hold: Hold, event: EventContent) -> None:
         """Returns when the message's next state is committed, or when it is not ours any more."""
         try:
-            chosen = route(event.wish, await self._book.of(hold.workspace_id))
-            while await self._try_next(hold, event, chosen):
+            while await self._try_next(hold, event):
                 pass
         except LeaseLost:
             _log.info("message %s is not ours any more", hold.id)
+        except Closed:
+            await self._recorder.let_go(LetGo(hold, State.SCHEDULED))
         except CONNECTION_LOST:
             raise
         except Exception:
@@ -99,79 +67,129 @@ class Sender:
             error = "internal_error: the worker's log says more"
             await self._recorder.let_go(self._wait_for_next_round(hold, last_error=error))
 
-    async def _try_next(self, hold: Hold, event: EventContent, chosen: Route) -> bool:
-        """One try. True: another provider, now."""
-        left = self._left(hold, chosen)
-        if not left:
-            await self._wait_without_a_try(hold, chosen)
-            return False
-        hold.check()
-        provider = left[0]
-        address = event.wish.from_email or provider.from_email
-        assert address is not None and provider.adapter is not None  # noqa: S101, PT018  (the route saw to it)
-        sender = Mailbox(address, event.from_name if event.wish.from_email or event.from_name else provider.from_name)
-        finish = await self._hand_over(hold, event, chosen, provider, sender)
-        if await self._recorder.finish(finish):
-            return finish.next_state is State.LEASED
-        if finish.outcome is Outcome.ACCEPTED:
-            settled = await self._recorder.late_proof(finish)
-            _log.warning("message %s: accepted after its lease was lost; %s", hold.id,
-                         "the doubt is settled" if settled else "kept as evidence where there was doubt")  # fmt: skip
+    async def _try_next(self, hold: Hold, event: EventContent) -> bool:
+        """One try, or the decision to wait. True: another provider, now."""
+        chosen = route(event.wish, await self._book.of(hold.workspace_id))
+        refusals = []
+        for provider in remaining(chosen, hold.history, hold.round, resend=hold.resends > 0):
+            sender = _sender(event, provider)
+            refusal = self._admission.refusal(provider, sender.domain)
+            if refusal is None:
+                try:
+                    async with self._permits.held(hold.workspace_id, provider.id):
+                        hold.check()
+                        refusal = await self._admission.take(provider, sender.domain)
+                        if refusal is None:
+                            return await self._try(_Step(hold, event, chosen, provider, sender))
+                except Stalled:
+                    refusal = self._admission.refusal(provider, sender.domain)
+            if refusal is not None:
+                refusals.append(refusal)
+        await self._wait_without_a_try(hold, chosen, refusals)
         return False
 
-    async def _hand_over(
-        self, hold: Hold, event: EventContent, chosen: Route, provider: ConfiguredProvider, sender: Mailbox
-    ) -> Finish:
-        mail = outgoing(hold, event, sender, provider.id)
-        attempt = _Try(self._recorder, hold, provider, mail)
-        assert provider.adapter is not None  # noqa: S101
+    async def _try(self, step: _Step) -> bool:
+        """One try, recorded. True: another provider, now."""
+        hold, provider = step.hold, step.provider
+        out = outgoing(hold, step.event, step.sender, provider.id)
+        attempt = Attempt(self._recorder, hold, provider, out)
+        assert provider.adapter is not None  # noqa: S101  (the route saw to it)
+        error: DeliveryError | None = None
         try:
-            accepted = await provider.adapter.send(mail.mail, attempt)
-        except DeliveryError as error:
-            problem = error
+            accepted = await provider.adapter.send(out.mail, attempt)
+        except DeliveryError as raised:
+            error = raised
         except (LeaseLost, asyncio.CancelledError):
             raise
         except Exception:
             # A fault of ours. Whether anything left is known by how far we got.
             _log.exception("message %s: the adapter of provider %s failed", hold.id, provider.id)
-            problem = Uncertain("internal_error") if attempt.opened else ProviderDown("internal_error")
+            error = Uncertain("internal_error") if attempt.opened else ProviderDown("internal_error")
+        finally:
+            if not attempt.opened:
+                self._admission.give_back(provider)
+        if error is None:
+            reached("after_accepted")
+            recipients = results(step.event.group, out.mail, accepted)
+            finish = attempt.accepted(accepted, self._after_accepted(step, recipients), recipients)
         else:
-            verdict = Verdict(State.SENT)
-            return attempt.finish(Outcome.ACCEPTED, accepted.code, accepted.response, verdict, accepted)
-        if isinstance(problem, Throttled):
-            self._rests.rest(provider, problem.retry_after_s)
-        hold.history.append(Try(provider.id, hold.round, problem.outcome, problem.code))
-        verdict = after_error(
-            problem, hold.history, others=bool(self._left(hold, chosen)), round_=hold.round, now=hold.now(),
-            give_up_at=hold.give_up_at, pace=self._pace, resend=hold.resends > 0,
-        )  # fmt: skip
+            recipients = results(step.event.group, out.mail, error)
+            finish = attempt.failed(error, self._after(step, error, recipients), recipients)
+        again = await self._record(hold, finish)
+        await self._tell(step, error)
+        return again
+
+    async def _record(self, hold: Hold, finish: Finish) -> bool:
+        recorded = await self._recorder.finish(finish)
+        reached("after_finish")
+        if not recorded and finish.outcome is Outcome.ACCEPTED:
+            settled = await self._recorder.late_proof(finish)
+            _log.warning("message %s: accepted after its lease was lost; %s", hold.id,
+                         "the doubt is settled" if settled else "kept as evidence where there was doubt")  # fmt: skip
+        return recorded and finish.next_state is State.LEASED
+
+    async def _tell(self, step: _Step, error: DeliveryError | None) -> None:
+        """What was heard of the provider, for the mail that comes next."""
+        hold, provider = step.hold, step.provider
+        self._silent.discard(hold.workspace_id)
+        if isinstance(error, Throttled):
+            self._admission.rests.rest(provider, error.retry_after_s)
+        scope = Scope(hold.workspace_id, provider.id, step.sender.domain)
+        try:
+            await self._admission.circuits.hear(scope, hold.id, hold.recipient, error)
+        except CONNECTION_LOST as lost:
+            _log.debug("circuit of provider %s was not changed: %s", provider.id, type(lost).__name__)
+
+    def _after_accepted(self, step: _Step, recipients: Sequence[RecipientResult]) -> Verdict:
+        """Sent; but for a group of whom some are to be tried again."""
+        step.hold.reached = True
+        later = [one for one in recipients if not one.resolved]
+        if not later:
+            return Verdict(State.SENT)
+        return self._after(step, RecipientDeferred(later[0].code, later[0].response), recipients)
+
+    def _after(self, step: _Step, error: DeliveryError, recipients: Sequence[RecipientResult]) -> Verdict:
+        """What follows from the error. Takes the try into the hold's history."""
+        hold = step.hold
+        hold.history.append(Try(step.provider.id, hold.round, error.outcome, error.code))
         hold.attempt_count += 1
-        return attempt.finish(problem.outcome, problem.code, problem.response, verdict)
+        hold.resolved.update(one.address for one in recipients if one.resolved)
+        others = remaining(step.chosen, hold.history, hold.round, resend=hold.resends > 0)
+        return after_error(
+            error, hold.history, round_=hold.round, now=hold.now(), give_up_at=hold.give_up_at, pace=self._pace,
+            others=any(self._admission.refusal(p, _sender(step.event, p).domain) is None for p in others),
+            resend=hold.resends > 0, reached=hold.reached,
+        )  # fmt: skip
 
-    def _left(self, hold: Hold, chosen: Route) -> Sequence[ConfiguredProvider]:
-        resting = self._rests.now(chosen.order)
-        return remaining(chosen, hold.history, hold.round, resend=hold.resends > 0, resting=resting)
-
-    async def _wait_without_a_try(self, hold: Hold, chosen: Route) -> None:
+    async def _wait_without_a_try(self, hold: Hold, chosen: Route, refusals: Sequence[Refusal]) -> None:
         """Nothing may be tried now: all rest, or none is configured, or a resend's provider is gone."""
-        resting = self._rests.now(chosen.order)
-        waits = [resting[provider.id] for provider in chosen.order if provider.id in resting]
         if hold.resends > 0 and not self._could_ever_resend(hold, chosen):
             let_go = LetGo(hold, State.PARKED, last_error="uncertain: the provider that may have it is not in use")
-        elif waits:
-            let_go = LetGo(hold, State.SCHEDULED, min(waits), WaitingFor.CIRCUIT, next_round=True)
+        elif refusals:
+            soonest = min(refusals, key=lambda refusal: refusal.wait_s)
+            let_go = LetGo(hold, State.SCHEDULED, soonest.wait_s, soonest.waiting_for,
+                           next_round=any(t.round == hold.round for t in hold.history))  # fmt: skip
+            self._say_once(hold, "; ".join(refusal.why for refusal in refusals))
         elif chosen.order:  # a crash came between the last try of the round and its verdict
             let_go = self._wait_for_next_round(hold)
         else:
             reasons = "; ".join(f"{provider.name}: {why}" for provider, why in chosen.left_out)
-            let_go = LetGo(hold, State.SCHEDULED, self._pace.base_s, WaitingFor.CIRCUIT,
-                           last_error=f"no provider can take it ({reasons or 'none is configured'})")  # fmt: skip
+            reasons = reasons or "none is configured"
+            let_go = LetGo(hold, State.SCHEDULED, self._pace.base_s + self._pace.wait_s(1), WaitingFor.CIRCUIT,
+                           last_error=f"no provider can take it ({reasons})")  # fmt: skip
+            self._say_once(hold, reasons)
         await self._recorder.let_go(let_go)
+
+    def _say_once(self, hold: Hold, reasons: str) -> None:
+        if hold.workspace_id not in self._silent:
+            self._silent.add(hold.workspace_id)
+            _log.warning("workspace %s: no provider takes mail now (%s); it waits", hold.workspace_id, reasons)
 
     def _wait_for_next_round(self, hold: Hold, last_error: str | None = None) -> LetGo:
         verdict = next_round(
-            self._pace.wait_s(hold.round), None, now=hold.now(), give_up_at=hold.give_up_at, resend=hold.resends > 0
-        )
+            self._pace.wait_s(hold.round), None, now=hold.now(), give_up_at=hold.give_up_at, resend=hold.resends > 0,
+            reached=hold.reached,
+        )  # fmt: skip
         return LetGo(hold, verdict.next_state, verdict.wait_s, verdict.waiting_for, last_error, next_round=True)
 
     @staticmethod
@@ -180,5 +198,8 @@ class Sender:
         return bool(doubtful) and any(provider.id == doubtful[-1] for provider in chosen.order)
 
 
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+def _sender(event: EventContent, provider: ConfiguredProvider) -> Mailbox:
+    """Whose mail it is through this provider; the route leaves out providers without one."""
+    address = event.wish.from_email or provider.from_email
+    assert address is not None  # noqa: S101
+    return Mailbox(address, event.from_name if event.wish.from_email or event.from_name else provider.from_name)

@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, SmallInteger
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from janus_mail.models.states import CircuitState, one_of
@@ -14,7 +14,7 @@ class Circuit(Base):
     """One scope: a whole provider, or one sender domain at it. No row means closed."""
 
     __tablename__ = "circuits"
-    __table_args__ = (CheckConstraint(one_of("state", CircuitState), name="state"),)
+    __table_args__ = (CheckConstraint(one_of("state", CircuitState), name="state"), Index(None, "workspace_id"))
 
     provider_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("providers.id", ondelete="CASCADE"), primary_key=True)
     sender_domain: Mapped[str] = mapped_column(primary_key=True)  # empty: the whole provider

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,7 +14,10 @@ class Workspace(Keyed, Stamped, Base):
     """A tenant with its defaults."""
 
     __tablename__ = "workspaces"
-    __table_args__ = (CheckConstraint(one_of("on_uncertain", OnUncertain), name="on_uncertain"),)
+    __table_args__ = (
+        CheckConstraint(one_of("on_uncertain", OnUncertain), name="on_uncertain"),
+        Index("ix_workspaces_paused", "id", postgresql_where=text("paused_at IS NOT NULL")),
+    )
 
     name: Mapped[str] = mapped_column(unique=True)
     timezone: Mapped[str | None]  # IANA; null: the server's TZ

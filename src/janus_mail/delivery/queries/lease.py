@@ -1,6 +1,6 @@
 """Claiming and holding: who may send what, until when."""
 
-from janus_mail.delivery.queries.clock import CLOCK
+from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED
 
 _LEASE = f"""
     WITH {CLOCK}, {{picked}},
@@ -8,6 +8,7 @@ _LEASE = f"""
         UPDATE messages m
         SET state = CASE WHEN m.expires_at > clock.now OR m.expires_at IS NULL THEN 'leased'
                          WHEN m.resends > 0 THEN 'parked'  -- it may have left: «expired» would be a lie
+                         WHEN m.sent_at IS NOT NULL THEN 'sent'  -- some of its group have it
                          ELSE 'expired' END,
             fence = m.fence + 1, version = m.version + 1, waiting_for = NULL,
             leased_by = $2, lease_expires_at = clock.now + $3 * interval '1 second'
@@ -20,6 +21,7 @@ _LEASE = f"""
     )
     SELECT m.id, m.workspace_id, m.event_id, m.recipient, m.recipient_name, m.variables, m.due_at, m.priority,
            m.give_up_at, m.round, m.resends, m.attempt_count, m.fence, m.message_id_header, m.dated_at,
+           m.sent_at IS NOT NULL AS reached,
            e.version AS event_version, clock.now AS claimed_at
     FROM moved m JOIN events e ON e.id = m.event_id, clock
     WHERE m.state = 'leased'
@@ -28,33 +30,33 @@ _LEASE = f"""
 
 # The first n by time, whoever's they are. $1 n, $2 worker, $3 lease in seconds.
 CLAIM_BY_TIME = _LEASE.format(
-    picked="""picked AS MATERIALIZED (
-        SELECT id FROM messages
-        WHERE state = 'scheduled' AND next_try_at <= (SELECT now FROM clock)
-        ORDER BY next_try_at LIMIT $1
+    picked=f"""picked AS MATERIALIZED (
+        SELECT m.id FROM messages m
+        WHERE m.state = 'scheduled' AND m.next_try_at <= (SELECT now FROM clock) AND {NOT_PAUSED}
+        ORDER BY m.next_try_at LIMIT $1
         FOR UPDATE SKIP LOCKED
-    )"""
+    )"""  # noqa: S608
 )
 
 # So many of each lane. $1 int[] how many, $2 worker, $3 lease in seconds, $4 smallint[] priorities,
 # $5 uuid[] workspaces.
 CLAIM_BY_LANE = _LEASE.format(
-    picked="""lanes AS (SELECT * FROM unnest($1::int[], $4::smallint[], $5::uuid[]) AS l (k, priority, workspace_id)),
+    picked=f"""lanes AS (SELECT * FROM unnest($1::int[], $4::smallint[], $5::uuid[]) AS l (k, priority, workspace_id)),
     picked AS MATERIALIZED (
         SELECT lane.id FROM lanes CROSS JOIN LATERAL (
             SELECT m.id FROM messages m
             WHERE m.state = 'scheduled' AND m.priority = lanes.priority AND m.workspace_id = lanes.workspace_id
-              AND m.next_try_at <= (SELECT now FROM clock)
+              AND m.next_try_at <= (SELECT now FROM clock) AND {NOT_PAUSED}
             ORDER BY m.next_try_at, m.id LIMIT lanes.k
             FOR UPDATE SKIP LOCKED
         ) lane
-    )"""
+    )"""  # noqa: S608
 )
 
-# The lanes (priority, workspace) with something due, by a loose index scan; `due` counts up to $1.
-LANES = f"""
-    WITH RECURSIVE {CLOCK},
-    lane AS (
+PAUSED = "SELECT id FROM workspaces WHERE paused_at IS NOT NULL"
+
+# Every lane (priority, workspace) in which something is scheduled, by a loose index scan.
+_LANE = """lane AS (
         (SELECT priority, workspace_id FROM messages WHERE state = 'scheduled' ORDER BY priority, workspace_id LIMIT 1)
         UNION ALL
         SELECT following.priority, following.workspace_id FROM lane CROSS JOIN LATERAL (
@@ -62,7 +64,11 @@ LANES = f"""
             WHERE m.state = 'scheduled' AND (m.priority, m.workspace_id) > (lane.priority, lane.workspace_id)
             ORDER BY m.priority, m.workspace_id LIMIT 1
         ) following
-    )
+    )"""
+
+# The lanes with something due; `due` counts up to $1.
+LANES = f"""
+    WITH RECURSIVE {CLOCK}, {_LANE}
     SELECT lane.priority, lane.workspace_id, counted.due FROM lane CROSS JOIN LATERAL (
         SELECT count(*)::int AS due FROM (
             SELECT FROM messages m
@@ -80,10 +86,27 @@ NEXT_DUE = """
     SELECT extract(epoch FROM min(next_try_at) - clock_timestamp())::float8 FROM messages WHERE state = 'scheduled'
 """
 
+# The same without the workspaces $1, lane by lane: what they have overdue is not waded through.
+NEXT_DUE_WITHOUT = f"""
+    WITH RECURSIVE {_LANE}
+    SELECT extract(epoch FROM min(soonest.at) - clock_timestamp())::float8 FROM lane CROSS JOIN LATERAL (
+        SELECT m.next_try_at AS at FROM messages m
+        WHERE m.state = 'scheduled' AND m.priority = lane.priority AND m.workspace_id = lane.workspace_id
+        ORDER BY m.next_try_at LIMIT 1
+    ) soonest
+    WHERE lane.workspace_id <> ALL($1::uuid[])
+"""  # noqa: S608
+
 CONTENT = """
-    SELECT id, version, subject, text, html, from_email, from_name, reply_to, headers, send_as, group_recipients,
-           provider_id, failover, created_at
+    SELECT id, version, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata, send_as,
+           group_recipients, provider_id, failover, created_at
     FROM events WHERE id = ANY($1::uuid[])
+"""
+
+# Of a group: who needs no further try.
+RESOLVED = """
+    SELECT message_id, address FROM message_recipients
+    WHERE message_id = ANY($1::uuid[]) AND state IN ('sent', 'failed')
 """
 
 HISTORY = """

@@ -87,8 +87,14 @@ DUE_SECONDS = f"""
     SELECT at FROM second WHERE at < (SELECT now FROM clock) + $1 * interval '1 second'
 """  # noqa: S608
 
+# $1 worker, $2 host, $3 pid, $4 seconds after which a silent one counts as dead. Answers how many are alive.
 HEARTBEAT = """
-    INSERT INTO workers (id, host, pid) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+    WITH mine AS (
+        INSERT INTO workers (id, host, pid) VALUES ($1, $2, $3)
+        ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
+    )
+    SELECT 1 + count(*)::int FROM workers
+    WHERE id <> $1 AND seen_at > clock_timestamp() - $4 * interval '1 second'
 """
 
 FORGET_WORKER = "DELETE FROM workers WHERE id = $1"

@@ -1,6 +1,6 @@
 """A try: begun before anything can leave, finished once, proven late if need be."""
 
-from janus_mail.delivery.queries.clock import CLOCK
+from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED
 
 # $1 worker, $2 lease in seconds, then one array a column. Answers the attempts that are open and ours.
 BEGIN = f"""
@@ -13,7 +13,7 @@ BEGIN = f"""
     held AS MATERIALIZED (
         SELECT m.id FROM messages m JOIN asked a ON a.message_id = m.id, clock
         WHERE m.fence = a.fence AND m.leased_by = $1 AND m.state = 'leased' AND m.lease_expires_at > clock.now
-          AND (m.expires_at IS NULL OR m.expires_at > clock.now)
+          AND (m.expires_at IS NULL OR m.expires_at > clock.now) AND {NOT_PAUSED}
         ORDER BY m.id FOR UPDATE OF m
     ),
     moved AS (
@@ -46,10 +46,10 @@ FINISH = f"""
     given AS MATERIALIZED (
         SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::int8[], $7::bool[], $8::uuid[], $9::text[], $10::text[],
                              $11::text[], $12::text[], $13::text[], $14::int[], $15::int[], $16::text[], $17::float8[],
-                             $18::text[], $19::text[], $20::bool[], $21::text[])
+                             $18::text[], $19::text[], $20::bool[], $21::text[], $22::bool[])
             AS g (attempt_id, message_id, fence, opened, provider_id, provider_kind, provider_name, outcome, code,
                   response, dispatched_ms, latency_ms, next_state, wait_s, waiting_for, provider_message_id, next_round,
-                  last_error)
+                  last_error, reached)
     ),
     held AS MATERIALIZED (
         SELECT m.id, m.attempt_count, m.lease_expires_at FROM messages m JOIN given g ON g.message_id = m.id
@@ -83,7 +83,7 @@ FINISH = f"""
             attempt_count = m.attempt_count + CASE WHEN g.opened THEN 0 ELSE 1 END,
             provider_id = g.provider_id,
             provider_message_id = coalesce(g.provider_message_id, m.provider_message_id),
-            sent_at = CASE WHEN g.next_state = 'sent' THEN clock.now ELSE m.sent_at END,
+            sent_at = CASE WHEN g.next_state = 'sent' OR g.reached THEN coalesce(m.sent_at, clock.now) END,
             last_error = g.last_error,
             round = m.round + CASE WHEN g.next_round THEN 1 ELSE 0 END,
             waiting_for = CASE g.next_state WHEN 'scheduled' THEN g.waiting_for WHEN 'uncertain' THEN 'evidence' END,
@@ -109,6 +109,14 @@ CAPTURE = """
         (id, workspace_id, message_id, attempt_id, provider_id, sender, recipients, subject, content)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (id) DO NOTHING
+"""
+
+# What became of one recipient of a group; who has it, or was refused for good, stays so.
+RECIPIENT = """
+    INSERT INTO message_recipients AS r (message_id, address, workspace_id, role, state, code, response)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (message_id, address) DO UPDATE
+    SET state = excluded.state, code = excluded.code, response = excluded.response WHERE r.state = 'deferred'
 """
 
 # A late 250: the attempt was given up as uncertain, and now there is proof. $1 attempt, $2 message, $3 what was said.
@@ -154,7 +162,8 @@ LET_GO = f"""
                                ELSE least(clock.now + g.wait_s * interval '1 second', m.expires_at) END,
             -- time in which no provider could take it does not count toward giving up
             give_up_at = m.give_up_at
-                + CASE WHEN g.waiting_for = 'circuit' THEN g.wait_s * interval '1 second' ELSE interval '0' END
+                + CASE WHEN g.waiting_for IN ('circuit', 'rate', 'quota') THEN g.wait_s * interval '1 second'
+                       ELSE interval '0' END
         FROM given g JOIN held ON held.id = g.message_id, clock
         WHERE m.id = g.message_id
         RETURNING m.id, m.workspace_id, m.event_id

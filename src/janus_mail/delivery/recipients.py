@@ -1,0 +1,43 @@
+"""What became of each recipient of a group's mail: one mail, several answers. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from janus_mail.delivery.letters import Group
+from janus_mail.models.states import RecipientState
+from janus_mail.providers.contract import Accepted, Mail, Refused
+from janus_mail.providers.outcomes import DeliveryError, Outcome
+
+_LATER = frozenset({Outcome.RECIPIENT_DEFERRED, Outcome.POLICY_REJECTED})  # by this provider, or never
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientResult:
+    """As `message_recipients` keeps it."""
+
+    address: str
+    role: str  # to | cc | bcc
+    state: RecipientState
+    code: str
+    response: str
+
+    @property
+    def resolved(self) -> bool:
+        return self.state is not RecipientState.DEFERRED
+
+
+def results(group: Group | None, mail: Mail, ended: Accepted | DeliveryError) -> tuple[RecipientResult, ...]:
+    """Of those this try went to and an answer came for; none where the mail is no group's."""
+    if group is None:
+        return ()
+    refused = {one.address: one for one in ended.refused}
+    answered: Sequence[str] = mail.recipients if isinstance(ended, Accepted) else list(refused)
+    roles = {mailbox.address: role for role in reversed(Group._fields) for mailbox in getattr(group, role)}
+    return tuple(_result(address, roles[address], refused.get(address), ended) for address in answered)
+
+
+def _result(address: str, role: str, refused: Refused | None, ended: Accepted | DeliveryError) -> RecipientResult:
+    if refused is None:
+        return RecipientResult(address, role, RecipientState.SENT, ended.code, ended.response)
+    state = RecipientState.DEFERRED if refused.error.outcome in _LATER else RecipientState.FAILED
+    return RecipientResult(address, role, state, refused.error.code, refused.error.response)
