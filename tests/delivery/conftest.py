@@ -121,6 +121,7 @@ def quick(settings: Settings) -> Settings:
             "lease_seconds": 1.0, "grace_seconds": 0.3, "patrol_seconds": 0.2, "rollup_seconds": 0.1,
             "retry_base_seconds": 0.2, "retry_cap_seconds": 1.0, "shutdown_seconds": 3.0,
             "smtp_dot_timeout_seconds": 1.0, "smtp_connect_timeout_seconds": 1.0, "smtp_command_timeout_seconds": 2.0,
+            "circuit_open_seconds": 0.4, "circuit_cap_seconds": 1.6, "stall_seconds": 0.5,
         }
     )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Whether a provider may be asked now: its circuits, its rest, its rate, its quota, and whether it answers at all."""
 
 import random
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from janus_mail.availability.circuits import Circuits, Scope
@@ -20,6 +21,7 @@ class Refusal(NamedTuple):
     wait_s: float
     waiting_for: WaitingFor
     why: str
+    slot_at: uuid.UUID | None = None  # the provider that keeps a place in its rate for it
 
 
 class Admission:
@@ -65,12 +67,18 @@ class Admission:
             wait_s = await self._rates.take(provider.id, provider.rate_per_second)
             if wait_s > 0:
                 self.give_back(provider)
-                return Refusal(wait_s, WaitingFor.RATE, "its rate is reached")
+                return Refusal(wait_s, WaitingFor.RATE, "its rate is reached", provider.id)
         for scope in _scopes(provider, sender_domain):
             if not await self.circuits.admit(scope):
                 self.give_back(provider)
                 return self.refusal(provider, sender_domain) or Refusal(1.0, WaitingFor.CIRCUIT, "its circuit is open")
         return None
+
+    def leave_slots(self, refusals: Iterable[Refusal]) -> None:
+        """The mail goes another way, or waits for another: others may come in its place."""
+        for refusal in refusals:
+            if refusal.slot_at is not None:
+                self._rates.give_back_slot(refusal.slot_at)
 
     def give_back(self, provider: ConfiguredProvider) -> None:
         """The try never began: it does not count toward the quota."""

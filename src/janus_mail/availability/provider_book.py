@@ -41,6 +41,9 @@ class ConfiguredProvider:
     unusable: str | None = None
 
 
+_UNREAD: tuple[float, list[ConfiguredProvider]] = (float("-inf"), [])
+
+
 class ProviderBook:
     """One per worker process. `learn` is given the rows of a workspace's circuits whenever its providers are read."""
 
@@ -55,22 +58,36 @@ class ProviderBook:
         self._secrets = secrets
         self._timeouts = timeouts
         self._learn = learn
+        self._reading: dict[uuid.UUID, asyncio.Lock] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._routes: dict[uuid.UUID, tuple[float, list[ConfiguredProvider]]] = {}
         self._known: dict[tuple[uuid.UUID, tuple[object, ...]], ConfiguredProvider] = {}
 
-    async def of(self, workspace_id: uuid.UUID) -> Sequence[ConfiguredProvider]:
-        """In route order, those that are off or removed too: a route explains why it leaves one out."""
-        read_at_s, providers = self._routes.get(workspace_id, (float("-inf"), []))
-        if boot_clock_s() - read_at_s < _FRESH_S:
+    async def of(self, workspace_id: uuid.UUID, *, since_s: float = float("-inf")) -> Sequence[ConfiguredProvider]:
+        """In route order, those that are off or removed too: a route explains why it leaves one out.
+
+        Read from the database at `since_s` (boot clock) or later, and within the last second.
+        """
+        read_at_s, providers = self._routes.get(workspace_id, _UNREAD)
+        if read_at_s >= max(since_s, boot_clock_s() - _FRESH_S):
             return providers
-        # Stamped before the query: tasks that ask meanwhile use what was known rather than asking again.
-        self._routes[workspace_id] = (boot_clock_s() if providers else float("-inf"), providers)
+        async with self._reading.setdefault(workspace_id, asyncio.Lock()):
+            read_at_s, providers = self._routes.get(workspace_id, _UNREAD)
+            if read_at_s < max(since_s, boot_clock_s() - _FRESH_S):
+                providers = await self._read(workspace_id, providers)
+        return providers
+
+    def read_since(self, workspace_id: uuid.UUID, since_s: float) -> bool:
+        """Whether what is known of the workspace was read at `since_s` or later."""
+        return self._routes.get(workspace_id, _UNREAD)[0] >= since_s
+
+    async def _read(self, workspace_id: uuid.UUID, former: list[ConfiguredProvider]) -> list[ConfiguredProvider]:
+        read_at_s = boot_clock_s()
         rows = await self._database.pool.fetch(queries.PROVIDERS, workspace_id)
         if self._learn is not None:
             self._learn(await self._database.pool.fetch(queries.CIRCUITS, workspace_id))
-        former, providers = providers, [self._configured(row) for row in rows]
-        self._routes[workspace_id] = (boot_clock_s(), providers)
+        providers = [self._configured(row) for row in rows]
+        self._routes[workspace_id] = (read_at_s, providers)
         self._drop([provider for provider in former if provider not in providers])
         return providers
 

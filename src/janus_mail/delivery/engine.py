@@ -116,7 +116,7 @@ class Engine:
     async def _wait_for_room(self) -> int:
         """How many more to claim: so many in work, and one batch waiting for its turn."""
         most = self._most_holds
-        enough = min(_TOO_FEW_TO_CLAIM, self._settings.claim_batch)
+        enough = min(_TOO_FEW_TO_CLAIM, self._settings.claim_batch, most // 4)
         while most - len(self._holds) < enough and not self._stopping:
             self._room.clear()
             await self._room.wait()

@@ -21,12 +21,14 @@ class Closed(Exception):
 
 class Permits:
     """A message holds one from before begin until its finish has committed, so a killed process leaves at most `total`
-    uncertain. One provider or workspace has at most half of them: a black hole does not stop the rest.
+    uncertain. One workspace has at most half of them, and one provider three quarters of those: a black hole stops
+    neither other workspaces nor its own, which has other providers.
     """
 
     def __init__(self, total: int, *, stall_s: float) -> None:
         self.total = total
-        self._half = max(1, total // 2)
+        self._most_of_workspace = max(1, total // 2)
+        self._most_of_provider = max(1, self._most_of_workspace * 3 // 4)
         self._stall_s = stall_s
         self._taken = 0
         self._of_workspace: Counter[uuid.UUID] = Counter()
@@ -57,7 +59,7 @@ class Permits:
 
     def stalled_s(self, provider_id: uuid.UUID) -> float:
         """Zero, or for how long the provider should be left out because nothing comes back from it."""
-        if self._of_provider[provider_id] < self._half:
+        if self._of_provider[provider_id] < self._most_of_provider:
             return 0.0
         silent_s = boot_clock_s() - self._moved_s[provider_id]
         return self._stall_s if silent_s >= self._stall_s else 0.0
@@ -102,8 +104,8 @@ class Permits:
         workspace_id, provider_id = key
         return (
             self._taken < self.total
-            and self._of_workspace[workspace_id] < self._half
-            and self._of_provider[provider_id] < self._half
+            and self._of_workspace[workspace_id] < self._most_of_workspace
+            and self._of_provider[provider_id] < self._most_of_provider
         )
 
     def _take(self, key: Key) -> None:

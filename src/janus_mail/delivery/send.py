@@ -70,7 +70,7 @@ class Sender:
     async def _try_next(self, hold: Hold, event: EventContent) -> bool:
         """One try, or the decision to wait. True: another provider, now."""
         chosen = route(event.wish, await self._book.of(hold.workspace_id))
-        refusals = []
+        refusals: list[Refusal] = []
         for provider in remaining(chosen, hold.history, hold.round, resend=hold.resends > 0):
             sender = _sender(event, provider)
             refusal = self._admission.refusal(provider, sender.domain)
@@ -80,11 +80,17 @@ class Sender:
                         hold.check()
                         refusal = await self._admission.take(provider, sender.domain)
                         if refusal is None:
+                            self._admission.leave_slots(refusals)
                             return await self._try(_Step(hold, event, chosen, provider, sender))
                 except Stalled:
                     refusal = self._admission.refusal(provider, sender.domain)
             if refusal is not None:
                 refusals.append(refusal)
+        if not self._book.read_since(hold.workspace_id, hold.claimed_at_s):
+            # It may have been woken because a provider takes mail again: that is to be seen before it is put off.
+            self._admission.leave_slots(refusals)
+            await self._book.of(hold.workspace_id, since_s=hold.claimed_at_s)
+            return True
         await self._wait_without_a_try(hold, chosen, refusals)
         return False
 
@@ -167,6 +173,7 @@ class Sender:
             let_go = LetGo(hold, State.PARKED, last_error="uncertain: the provider that may have it is not in use")
         elif refusals:
             soonest = min(refusals, key=lambda refusal: refusal.wait_s)
+            self._admission.leave_slots(refusal for refusal in refusals if refusal is not soonest)
             let_go = LetGo(hold, State.SCHEDULED, soonest.wait_s, soonest.waiting_for,
                            next_round=any(t.round == hold.round for t in hold.history))  # fmt: skip
             self._say_once(hold, "; ".join(refusal.why for refusal in refusals))
