@@ -14,15 +14,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from janus_mail.providers.contract import Address, Fields, Mail
+from janus_mail.providers.sendgrid import SendGridAdapter
+from janus_mail.providers.sendgrid_config import SendGridConfig
 from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_opening import SmtpTimeouts
+from janus_mail.providers.timeouts import HttpTimeouts
 
+from .fake_sendgrid import FakeSendGrid
 from .scripted_smtp import ScriptedSmtp
+from .sendgrid_rules import KEY
 
 SHORT = SmtpTimeouts(
     connect_s=3, greeting_s=3, mail_s=3, rcpt_s=3, data_s=3, block_s=3, dot_s=3, pool_s=3
 )  # far above what loopback needs, far below a test's patience
+SHORT_HTTP = HttpTimeouts(connect_s=3, write_s=3, read_s=3, pool_s=3)
 
 CONTENT = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: Hello\r\n\r\nHello.\r\n"
 
@@ -131,3 +137,51 @@ async def adapter_to() -> AsyncIterator[Connect]:
     yield connect
     for adapter in adapters:
         await adapter.close()
+
+
+ServeSendGrid = Callable[..., Awaitable[FakeSendGrid]]
+ToSendGrid = Callable[..., SendGridAdapter]
+
+
+@pytest.fixture
+async def serve_sendgrid() -> AsyncIterator[ServeSendGrid]:
+    servers: list[FakeSendGrid] = []
+
+    async def start(*steps: Any, **script: Any) -> FakeSendGrid:
+        servers.append(await FakeSendGrid(*steps, **script).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+@pytest.fixture
+async def sendgrid_to() -> AsyncIterator[ToSendGrid]:
+    adapters: list[SendGridAdapter] = []
+
+    def connect(server: FakeSendGrid | str, *, timeouts: HttpTimeouts = SHORT_HTTP, **config: Any) -> SendGridAdapter:
+        endpoint = server if isinstance(server, str) else server.url
+        fields = {"api_key": KEY, "endpoint": endpoint} | config
+        adapters.append(SendGridAdapter(SendGridConfig(**fields), timeouts=timeouts))
+        return adapters[-1]
+
+    yield connect
+    for adapter in adapters:
+        await adapter.close()
+
+
+def mail_of(fields: Fields, **changes: Any) -> Mail:
+    """A mail to everyone whom the fields name."""
+    everyone = dict.fromkeys(address.email for address in (*fields.to, *fields.cc, *fields.bcc))
+    given: dict[str, Any] = {"sender": fields.sender.email, "fields": lambda: fields, **changes}
+    return mail_to(*everyone, **given)
+
+
+def fields_to(*to: str | Address, **changes: Any) -> Fields:
+    recipients = tuple(Address(a) if isinstance(a, str) else a for a in to or ("b@example.net",))
+    given: dict[str, Any] = {
+        "sender": Address("a@example.com", "Ann"), "subject": "Hello", "text": "Hi there.", "html": None,
+        "to": recipients, "message_uuid": "0190b0a1-0000-7000-8000-000000000001", **changes,
+    }  # fmt: skip
+    return Fields(**given)

@@ -46,9 +46,41 @@ async def test_the_recipient_chooses_the_outcome(
 ) -> None:
     hold = Hold()
     with pytest.raises(error) as raised:
-        await sandbox().send(mail_to("b@example.net", recipient), hold)
-    assert raised.value.code == code
+        await sandbox().send(mail_to(recipient), hold)
+    assert (raised.value.code, raised.value.refused) == (code, ())
     assert hold.dispatches == dispatched
+
+
+async def test_of_several_recipients_those_who_would_be_refused_by_name_are_and_the_others_have_it() -> None:
+    hold = Hold()
+    mail = mail_to("b@example.net", "bounced@example.net", "delayed@example.net")
+    accepted = await sandbox().send(mail, hold)
+    assert accepted.captured == CONTENT
+    assert [(address, type(error)) for address, error in accepted.refused] == [
+        ("bounced@example.net", RecipientRejected),
+        ("delayed@example.net", RecipientDeferred),
+    ]
+    assert hold.dispatches == 1
+
+
+async def test_when_each_of_several_recipients_is_refused_so_is_the_mail() -> None:
+    hold = Hold()
+    with pytest.raises(RecipientDeferred) as raised:
+        await sandbox().send(mail_to("bounced@example.net", "delayed@example.net"), hold)
+    assert [address for address, _ in raised.value.refused] == ["bounced@example.net", "delayed@example.net"]
+    assert hold.dispatches == 0
+
+
+@pytest.mark.parametrize(("recipient", "error"), [("rejected", MessageRejected), ("timeout", Uncertain)])
+async def test_what_befalls_the_content_befalls_it_for_all_who_were_not_refused_before(
+    recipient: str, error: type[DeliveryError]
+) -> None:
+    hold = Hold()
+    mail = mail_to("b@example.net", f"{recipient}@example.net", "bounced@example.net")
+    with pytest.raises(error) as raised:
+        await sandbox().send(mail, hold)
+    assert [address for address, _ in raised.value.refused] == ["bounced@example.net"]
+    assert (hold.dispatches, hold.last_bytes) == (1, 1)
 
 
 async def test_a_delayed_recipient_takes_the_second_try_whoever_makes_it() -> None:

@@ -192,6 +192,23 @@ async def test_nobody_waits_for_a_connection_without_end(serve: Serve, adapter_t
     await adapter.send(mail_to(), Hold())
 
 
+async def test_while_every_connection_hangs_those_who_wait_are_told_so_together(
+    serve: Serve, adapter_to: Connect
+) -> None:
+    server = await serve(always={"MAIL": Act.SILENCE})
+    adapter = adapter_to(server, timeouts=dataclasses.replace(SHORT, mail_s=60, pool_s=0.2))
+    hung = [asyncio.create_task(adapter.send(mail_to(), Hold())) for _ in range(20)]
+    await server.until(lambda: [talk.step for talk in server.conversations] == ["MAIL"] * 20)
+    waiting = [asyncio.create_task(adapter.send(mail_to(), Hold())) for _ in range(100)]
+    done, _ = await asyncio.wait(waiting, timeout=5)  # one after the other they would need 20 s
+    assert done == set(waiting)
+    assert {str(task.exception()) for task in done} == {"provider_down: pool_timeout"}
+    assert len(server.conversations) == 20
+    for task in hung:
+        task.cancel()
+    await asyncio.wait(hung)
+
+
 async def test_a_failed_opening_gives_its_place_back(serve: Serve, adapter_to: Connect) -> None:
     server = await serve(answers={"BANNER": [Act.CLOSE, Act.RESET, "554 No"]})
     adapter = adapter_to(server, max_connections=1)

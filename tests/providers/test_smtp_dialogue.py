@@ -181,27 +181,7 @@ def test_a_mail_to_nobody_is_refused() -> None:
         letter_from(mail_to(recipients=()))
 
 
-# Refusals among the recipients
-
-
-async def test_when_one_recipient_is_refused_none_gets_the_mail(serve: Serve, adapter_to: Connect) -> None:
-    for offers in (PIPELINED, LOCKSTEP):
-        server = await serve(offers=offers, answers={"RCPT": ["250 Ok", "550 5.1.1 No such user"]})
-        hold = Hold()
-        with pytest.raises(RecipientRejected):
-            await adapter_to(server).send(mail_to("b@example.net", "c@example.net"), hold)
-        assert hold.dispatches == 0
-        assert not server.mails
-
-
-async def test_a_354_for_some_recipients_closes_the_connection_so_that_they_get_no_empty_mail(
-    serve: Serve, adapter_to: Connect
-) -> None:
-    server = await serve(offers=PIPELINED, answers={"RCPT": ["250 Ok", "550 5.1.1 No such user"]})
-    with pytest.raises(RecipientRejected):
-        await adapter_to(server).send(mail_to("b@example.net", "c@example.net"), Hold())
-    await server.until(lambda: server.open_now == 0)
-    assert server.conversations[0].packets[-1].endswith(b"DATA\r\n")
+# Refusals before the body
 
 
 @pytest.mark.parametrize("dot", ["250 2.0.0 Ok", "554 5.5.1 No valid recipients", "451 4.3.0 Hm"])

@@ -13,9 +13,10 @@ from janus_mail.providers.smtp_opening import open_wire
 from janus_mail.providers.smtp_session import SmtpSession
 
 from .conftest import SHORT, Connect, Hold, Serve, mail_to
-from .scripted_smtp import Act, Goodbye, reset
+from .scripted_smtp import Act, Answer, Goodbye, reset
 
 BIG = b"Subject: big\r\n\r\n" + (b"x" * 998 + b"\r\n") * 20_000  # more than loopback's buffers hold
+AND_NONSENSE = b"250 Ok: queued as LAST\r\n\xff\xfe\r\n250-"
 BEFORE_THE_BODY = ["BANNER", "EHLO", "MAIL", "RCPT", "DATA"]
 
 
@@ -86,11 +87,16 @@ async def test_a_cut_after_the_dot_leaves_us_uncertain(cut: Act, serve: Serve, a
     assert (hold.dispatches, hold.last_bytes) == (1, 1)
 
 
-async def test_a_cut_after_the_250_changes_nothing(serve: Serve, adapter_to: Connect) -> None:
-    server = await serve(answers={"DOT": [Goodbye("250 2.0.0 Ok: queued as LAST")]})
+@pytest.mark.parametrize(
+    "then", [Goodbye("250 Ok: queued as LAST"), b"250 Ok: queued as LAST\r\n421 4.3.2 Closing\r\n", AND_NONSENSE],
+    ids=["closed", "421", "nonsense"],
+)  # fmt: skip
+async def test_what_comes_after_the_250_changes_nothing(then: Answer, serve: Serve, adapter_to: Connect) -> None:
+    server = await serve(answers={"DOT": [then]})
     adapter = adapter_to(server)
     assert (await adapter.send(mail_to(), Hold())).provider_message_id == "LAST"
     await adapter.send(mail_to(), Hold())
+    assert len(server.conversations) == 2
 
 
 @pytest.mark.parametrize(

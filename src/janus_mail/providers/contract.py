@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from janus_mail.providers.outcomes import DeliveryError
+from janus_mail.providers.outcomes import Refused as Refused
 
 
 class Address(NamedTuple):
@@ -16,7 +16,11 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The same mail as its parts, for services that build the bytes themselves."""
+    """The same mail as its parts, for services that build the bytes themselves.
+
+    `to`, `cc` and `bcc` are everyone whom the mail names, whoever of a group may have it already: who is still to get
+    it, `Mail.recipients` says alone. A service that cannot tell the two apart refuses such a mail (`whole_group`).
+    """
 
     sender: Address
     subject: str
@@ -48,13 +52,6 @@ class Mail:
     idempotency_key: str  # stable for message, provider and generation
     fields: Callable[[], Fields]  # made when a service asks for them
     attempt_number: int = 1  # which try of this message this is, counted from 1 over all providers
-
-
-class Refused(NamedTuple):
-    """One of several recipients that a server would not take, and why."""
-
-    address: str
-    error: DeliveryError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """How a try can end. One class each, as the delivery rules name them; adapters raise these and nothing else."""
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 
 class Outcome(StrEnum):
@@ -22,7 +23,9 @@ class DeliveryError(Exception):
     """A try that did not end in acceptance.
 
     `code` is short and for programs (`550 5.1.1`, `timeout`, `connection_refused`), `response` is what the server
-    said, word for word as far as it can be decoded, empty where nothing was said.
+    said, word for word as far as it can be decoded, empty where nothing was said. `refused` are those of several
+    recipients that were refused by name; the error itself is about the others, where there are any. It is empty for a
+    mail to one.
     """
 
     outcome: ClassVar[Outcome]
@@ -32,6 +35,14 @@ class DeliveryError(Exception):
         self.code = code
         self.response = response
         self.retry_after_s = retry_after_s
+        self.refused: tuple[Refused, ...] = ()
+
+
+class Refused(NamedTuple):
+    """One of several recipients that a server would not take, and why."""
+
+    address: str
+    error: DeliveryError
 
 
 class RecipientDeferred(DeliveryError):
@@ -93,3 +104,27 @@ class Uncertain(DeliveryError):
     """The body left and no answer came. Never failed over."""
 
     outcome = Outcome.UNCERTAIN
+
+
+def all_refused(refused: Sequence[Refused]) -> DeliveryError:
+    """The error of a mail that was refused for each of its recipients by name (one at least).
+
+    Its class leads to the right next step: `RecipientDeferred`, with the longest rest that was asked for, if any may
+    take it later; else `PolicyRejected`, if anybody was refused by policy; else the first error's class.
+    """
+    errors = [error for _, error in refused]
+    if len(errors) == 1:
+        return errors[0]
+    combined: DeliveryError
+    if deferred := [error for error in errors if isinstance(error, RecipientDeferred)]:
+        combined = RecipientDeferred(
+            deferred[0].code,
+            deferred[0].response,
+            retry_after_s=max((e.retry_after_s for e in deferred if e.retry_after_s is not None), default=None),
+            final_on_repeat=all(error.final_on_repeat for error in deferred),
+        )
+    else:
+        first = next((error for error in errors if isinstance(error, PolicyRejected)), errors[0])
+        combined = type(first)(first.code, first.response)
+    combined.refused = tuple(refused)
+    return combined

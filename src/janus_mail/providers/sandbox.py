@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from janus_mail.providers.contract import Accepted, Adapter, Dispatch, Mail
-from janus_mail.providers.outcomes import DeliveryError
+from janus_mail.providers.outcomes import DeliveryError, Refused, all_refused
 from janus_mail.providers.smtp_replies import Step, classify, classify_cut
 
 THROTTLED_RETRY_AFTER_S = 30.0
@@ -68,36 +68,44 @@ class SandboxAdapter(Adapter):
         self._slow_s = slow_s
 
     async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
-        line = self._refusal_of(mail)
-        if line is not None and line.step is not Step.DOT:
-            raise _error(line)
+        whole, refused = self._refusals_of(mail)
+        if whole is not None and whole.step is not Step.DOT:
+            raise _error(whole)
+        if refused and len(refused) == len(mail.recipients):
+            raise all_refused(refused)
         await dispatch.before_dispatch()
         if self._mode is SandboxMode.SLOW:
             await asyncio.sleep(self._slow_s)
         dispatch.before_last_byte()
-        if line is not None:
-            raise _error(line)
+        if whole is not None:
+            error = _error(whole)
+            error.refused = refused
+            raise error
         return Accepted(
             code="250 2.0.0",
             response=f"2.0.0 Ok: kept in the mailbox of the {self._kind} sandbox",
             provider_message_id=mail.idempotency_key,
             captured=mail.content,
+            refused=refused,
         )
 
     async def close(self) -> None:
         """Holds nothing open."""
 
-    def _refusal_of(self, mail: Mail) -> Line | None:
-        """The dial goes before the recipient."""
+    def _refusals_of(self, mail: Mail) -> tuple[Line | None, tuple[Refused, ...]]:
+        """What is said of the whole mail, and of its recipients by name. The dial goes before the recipients."""
         if self._failure_rate and self._coin() < self._failure_rate:
-            return DOWN
+            return DOWN, ()
         if self._mode is not SandboxMode.OK:
-            return BY_MODE.get(self._mode)
-        for recipient in mail.recipients:
-            name = recipient.partition("@")[0].partition("+")[0].lower()  # bounced+17@ is a bounced@ too
-            if name in BY_RECIPIENT and not (name == "delayed" and mail.attempt_number > 1):
-                return BY_RECIPIENT[name]
-        return None
+            return BY_MODE.get(self._mode), ()
+        lines = [(recipient, line) for recipient in mail.recipients if (line := _asked_for(recipient, mail))]
+        refused = tuple(Refused(recipient, _error(line)) for recipient, line in lines if line.step is Step.RCPT)
+        return next((line for _, line in lines if line.step is Step.DOT), None), refused
+
+
+def _asked_for(recipient: str, mail: Mail) -> Line | None:
+    name = recipient.partition("@")[0].partition("+")[0].lower()  # bounced+17@ is a bounced@ too
+    return None if name == "delayed" and mail.attempt_number > 1 else BY_RECIPIENT.get(name)
 
 
 def _error(line: Line) -> DeliveryError:

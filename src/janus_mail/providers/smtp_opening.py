@@ -28,7 +28,7 @@ class SmtpTimeouts:
     data_s: float = 120.0  # the 354
     block_s: float = 180.0  # one block of the body
     dot_s: float = 600.0  # the final reply
-    pool_s: float = 60.0  # waiting for a connection while all are busy
+    pool_s: float = 30.0  # waiting for a connection while all are busy; then the provider is down for that mail
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,25 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 from janus_mail.providers.contract import Accepted, Dispatch
-from janus_mail.providers.outcomes import DeliveryError, PolicyRejected
+from janus_mail.providers.outcomes import (
+    DeliveryError,
+    PolicyRejected,
+    RecipientDeferred,
+    RecipientRejected,
+    Refused,
+    all_refused,
+)
 from janus_mail.providers.smtp_letter import Letter
 from janus_mail.providers.smtp_opening import Offers, SmtpTimeouts
 from janus_mail.providers.smtp_replies import Step, classify, classify_cut, enhanced_code
 from janus_mail.providers.smtp_wire import Cut, Reply, Wire
 
 BLOCK_BYTES = 64 * 1024
+ABOUT_A_RECIPIENT = (RecipientDeferred, RecipientRejected, PolicyRejected)  # at RCPT; the others hold for them all
 
 # Postfix and those who speak like it; Exim; Amazon SES; Sendmail
 _PROVIDER_MESSAGE_ID = re.compile(
@@ -33,6 +42,35 @@ class _Command(NamedTuple):
     step: Step
     line: bytes
     timeout_s: float
+    recipient: str = ""  # of RCPT
+
+
+class _Envelope:
+    """How MAIL and the recipients fare, reply by reply."""
+
+    def __init__(self, recipients: int) -> None:
+        self._recipients = recipients
+        self._about_all: DeliveryError | None = None  # MAIL was refused, or a reply to RCPT blames the provider
+        self.taken = 0
+        self.refused: list[Refused] = []
+
+    def note(self, command: _Command, reply: Reply) -> None:
+        """Take in the reply to anything before DATA."""
+        if reply.positive:
+            self.taken += command.step is Step.RCPT
+        elif self._about_all is None:  # else what follows only repeats that nothing goes
+            error = classify(command.step, reply.code, reply.text)
+            if command.step is Step.RCPT and isinstance(error, ABOUT_A_RECIPIENT):
+                self.refused.append(Refused(command.recipient, error))
+            else:
+                self._about_all = error
+
+    @property
+    def refusal(self) -> DeliveryError | None:
+        """Why nobody gets this mail now; None while somebody may."""
+        if self._about_all is None and len(self.refused) == self._recipients:
+            return all_refused(self.refused)
+        return self._about_all
 
 
 class SmtpSession:
@@ -58,7 +96,7 @@ class SmtpSession:
         await self._wire.wait_closed(timeout_s)
 
     async def deliver(self, letter: Letter, dispatch: Dispatch) -> Accepted:
-        """Send one mail to all its recipients or to none.
+        """Send one mail to those of its recipients that the server takes.
 
         Raises `LostBeforeBody` or a `DeliveryError`; `dispatch`'s errors and a cancellation go through. Whenever the
         server is left in the middle of something, the connection is closed.
@@ -66,10 +104,16 @@ class SmtpSession:
         commands = self._commands_for(letter)
         self._in_step = self._needs_reset = False
         self.mails += 1
+        envelope = _Envelope(len(letter.recipients))
         try:
-            await self._announce(commands)
+            await self._announce(commands, envelope)
             await dispatch.before_dispatch()
-            return await self._hand_over(letter, dispatch)
+            accepted = await self._hand_over(letter, dispatch)
+            return replace(accepted, refused=tuple(envelope.refused))
+        except DeliveryError as error:
+            if len(letter.recipients) > 1:
+                error.refused = tuple(envelope.refused)
+            raise
         finally:
             if not self._in_step:
                 self._wire.abort()
@@ -94,42 +138,42 @@ class SmtpSession:
         return [
             *([_Command(Step.MAIL, b"RSET\r\n", timeouts.mail_s)] if self._needs_reset else ()),
             _Command(Step.MAIL, mail + b"\r\n", timeouts.mail_s),
-            *(_Command(Step.RCPT, b"RCPT TO:<%b>\r\n" % path, timeouts.rcpt_s) for path in letter.recipients),
+            *(
+                _Command(Step.RCPT, b"RCPT TO:<%b>\r\n" % path, timeouts.rcpt_s, path.decode())
+                for path in letter.recipients
+            ),
             _Command(Step.DATA, b"DATA\r\n", timeouts.data_s),
         ]
 
-    async def _announce(self, commands: list[_Command]) -> None:
-        """Everything up to 354; raises the first refusal. With PIPELINING it leaves in one packet (RFC 2920)."""
+    async def _announce(self, commands: list[_Command], envelope: _Envelope) -> None:
+        """Everything up to 354; raises why nobody gets the mail. With PIPELINING it leaves in one packet (RFC 2920)."""
         pipelining = self._offers.pipelining
-        refusal: DeliveryError | None = None
-        taken = 0  # recipients; for partial acceptance: keep their refusals and go on while this is not 0
         try:
             if pipelining:
                 self._wire.send(b"".join(command.line for command in commands), len(commands))
-            for step, line, timeout_s in commands:
+            for command in commands:
                 if not pipelining:
-                    self._wire.send(line, 1)
-                reply = await self._wire.reply(timeout_s)
+                    self._wire.send(command.line, 1)
+                reply = await self._wire.reply(command.timeout_s)
                 if reply.code == 421:
-                    raise refusal or LostBeforeBody(classify(step, reply.code, reply.text))
-                if step is Step.DATA:
-                    await self._settle(reply, refusal, taken)
-                elif reply.positive:
-                    taken += step is Step.RCPT
-                else:
-                    refusal = refusal or classify(step, reply.code, reply.text)
-                    if not pipelining:
-                        self._stay()
-                        raise refusal
+                    raise envelope.refusal or LostBeforeBody(classify(command.step, reply.code, reply.text))
+                if command.step is Step.DATA:
+                    await self._settle(reply, envelope)
+                    return
+                envelope.note(command, reply)
+                if not pipelining and (refusal := envelope.refusal) is not None:
+                    self._stay()
+                    raise refusal
         except Cut as cut:
-            raise refusal or LostBeforeBody(classify_cut(Step.DATA, cut.code, cut.response)) from None
+            raise envelope.refusal or LostBeforeBody(classify_cut(Step.DATA, cut.code, cut.response)) from None
 
-    async def _settle(self, reply: Reply, refusal: DeliveryError | None, taken: int) -> None:
+    async def _settle(self, reply: Reply, envelope: _Envelope) -> None:
         """What the reply to DATA leads to, given how the envelope fared."""
+        refusal = envelope.refusal
         if reply.code == 354:
             if refusal is None:
                 return
-            if taken:  # a lone dot would send them an empty mail
+            if envelope.taken:  # a lone dot would send them an empty mail
                 raise refusal
             self._wire.send(b".\r\n", 1)  # RFC 2920 3.1: ends what nobody receives, so the answer means nothing
             await self._wire.reply(self._timeouts.data_s)
