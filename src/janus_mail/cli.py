@@ -82,6 +82,21 @@ def dev(
 
 
 @app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and end.")] = False,
+) -> None:
+    """Watch what is due, under way and stuck, and which providers take no mail. Ctrl-C ends it."""
+    from janus_mail.watch.top import show
+
+    with _settings_with_database() as settings:
+        try:
+            _with_database(settings, lambda db: show(db, once=once, as_json=as_json))
+        except KeyboardInterrupt:
+            pass  # that is how one leaves
+
+
+@app.command()
 def migrate(
     to: Annotated[str, typer.Option(help="A revision; an older one or `base` goes back.")] = "head",
 ) -> None:

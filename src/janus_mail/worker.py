@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from janus_mail.availability.admission import Admission
 from janus_mail.availability.circuits import Circuits, CircuitTimes
+from janus_mail.availability.permits import Permits
 from janus_mail.availability.provider_book import ProviderBook
 from janus_mail.availability.quotas import Quotas
 from janus_mail.availability.rates import Rates
@@ -30,7 +31,6 @@ from janus_mail.delivery.decide import Pace
 from janus_mail.delivery.engine import Engine
 from janus_mail.delivery.letters import Letters
 from janus_mail.delivery.patrol import Patrol
-from janus_mail.delivery.permits import Permits
 from janus_mail.delivery.record import Recorder
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.delivery.send import Sender
@@ -43,6 +43,8 @@ from janus_mail.storage.list_cache import ListCache
 from janus_mail.storage.migrate import is_migrated
 from janus_mail.storage.redis import open_redis
 from janus_mail.storage.secrets import SecretBox
+from janus_mail.telemetry.metrics_server import serve_metrics
+from janus_mail.watch.gauges import Gauges
 
 _log = logging.getLogger(__name__)
 
@@ -129,6 +131,7 @@ class WorkerProcess:
                 ("patrol", self.patrol.run),
                 ("roll-up", self._roll_up),
                 ("wake-ups", self._listen),
+                ("metrics", self._serve_metrics),
             )
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -182,6 +185,10 @@ class WorkerProcess:
             await try_waiting_now(connection, workspace_id)
         self.engine.wake()
         self.bell.ring([datetime.now(UTC)])
+
+    async def _serve_metrics(self) -> None:
+        if self._settings.metrics_port is not None:
+            await serve_metrics(self._settings.host, self._settings.metrics_port, Gauges(self._database).read)
 
     async def _on_wake(self, _ctx: dict[str, Any]) -> None:
         self.engine.wake()

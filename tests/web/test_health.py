@@ -101,6 +101,7 @@ async def test_a_database_that_comes_late_is_waited_for_with_503(
         assert (await client.get("/healthz")).status_code == 200
         not_ready = await client.get("/readyz")
         assert (not_ready.status_code, not_ready.json()["database"]) == (503, "unreachable")
+        assert "\njanus_database_up 0.0\n" in (await client.get("/metrics")).text
         refused = await client.get("/api/providers", headers=bearer)
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
         assert refused.headers["retry-after"] == "2"
@@ -149,3 +150,16 @@ async def test_health_needs_no_key(app: FastAPI) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://anywhere") as stranger:
         assert (await stranger.get("/healthz")).status_code == 200
         assert (await stranger.get("/readyz")).status_code == 200
+
+
+async def test_metrics_are_answered_while_the_database_is_away(settings: Settings, line: Line) -> None:
+    await line.mend()
+    async with running(settings.model_copy(update={"database_url": SecretStr(line.dsn)})) as client:
+        assert "\njanus_database_up 1.0\n" in (await client.get("/metrics")).text
+        await line.cut()
+        async with asyncio.timeout(10):
+            while "\njanus_database_up 0.0\n" not in (away := await client.get("/metrics")).text:
+                await asyncio.sleep(0.05)
+        assert away.status_code == 200
+        assert "\nprocess_cpu_seconds_total " in away.text
+        assert "\njanus_http_requests_total{" in away.text

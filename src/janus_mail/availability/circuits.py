@@ -17,6 +17,7 @@ from janus_mail.availability.streak import FAILS, Streak
 from janus_mail.models.states import CircuitCause, CircuitState
 from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderBroken
 from janus_mail.storage.database import Connection, Database
+from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 WHOLE = ""  # the scope of a circuit that is about no sender domain in particular
@@ -153,6 +154,8 @@ class Circuits:
             self.of(scope).number, trips, for_s, reason, cause, None, uuid7(),
         )  # fmt: skip
         moved = row is not None
+        if moved:
+            metrics.circuit_changed(state.value)
         if row is None:
             row = await self._database.pool.fetchrow(queries.CIRCUIT, scope.provider_id, scope.sender_domain)
         if row is not None:

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 Key = tuple[uuid.UUID, uuid.UUID]  # workspace, provider
@@ -110,12 +111,14 @@ class Permits:
 
     def _take(self, key: Key) -> None:
         self._taken += 1
+        metrics.PERMITS_IN_USE.inc()
         self._of_workspace[key[0]] += 1
         self._of_provider[key[1]] += 1
         self._moved_s[key[1]] = boot_clock_s()
 
     def _give_back(self, key: Key) -> None:
         self._taken -= 1
+        metrics.PERMITS_IN_USE.dec()
         for counter, one in ((self._of_workspace, key[0]), (self._of_provider, key[1])):
             counter[one] -= 1
             if not counter[one]:

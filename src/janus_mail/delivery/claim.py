@@ -13,6 +13,7 @@ from janus_mail.delivery.hold import Hold, Try
 from janus_mail.delivery.queries import lease
 from janus_mail.models.states import Priority
 from janus_mail.storage.database import Database
+from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _LANES_FRESH_S = 0.25
@@ -58,6 +59,7 @@ class Claimer:
             rows = await self._database.pool.fetch(lease.CLAIM_BY_TIME, fitting, self._worker_id, self._lease_s)
             self.backlog = len(rows) == fitting
         holds = [Hold.of(row, asked_at_s=asked_at_s, lease_s=self._lease_s) for row in rows]
+        metrics.CLAIMED.inc(len(holds))
         await self._read_histories([hold for hold in holds if hold.attempt_count > 0])
         return holds
 

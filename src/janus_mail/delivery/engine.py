@@ -6,18 +6,19 @@ import uuid
 from collections import Counter
 from datetime import UTC, datetime
 
+from janus_mail.availability.permits import Permits
 from janus_mail.delivery.bell import Bell
 from janus_mail.delivery.claim import Claimer
 from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.letters import EventContent, Letters
-from janus_mail.delivery.permits import Permits
 from janus_mail.delivery.queries import lease
 from janus_mail.delivery.record import LetGo, Recorder
 from janus_mail.delivery.send import Sender
 from janus_mail.models.states import State
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
+from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _TOO_FEW_TO_CLAIM = 20
@@ -73,6 +74,7 @@ class Engine:
                     away = False
                 except CONNECTION_LOST as error:
                     if not away:
+                        metrics.DATABASE_AWAY.inc()
                         _log.warning("the database is away (%s: %s); waiting", type(error).__name__, error)
                     away = True
                     await self._sleep(_AWAY_S)

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from janus_mail.delivery.bell import Bell
 from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.queries import lease, repair
+from janus_mail.models.states import State
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
+from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _BATCH = 500
@@ -78,6 +80,7 @@ class Patrol:
             row = await self._database.pool.fetchrow(repair.REAP, _BATCH, self._settings.grace_seconds)
             scheduled, uncertain = (row["scheduled"], row["uncertain"]) if row else (0, 0)
             if scheduled or uncertain:
+                metrics.message_moved(State.UNCERTAIN.value, uncertain)
                 _log.warning("leases ended: %d scheduled again, %d uncertain", scheduled, uncertain)
                 self._wake()
             if scheduled + uncertain < _BATCH:
@@ -88,6 +91,8 @@ class Patrol:
             row = await self._database.pool.fetchrow(repair.RESOLVE, _BATCH)
             again, parked = (row["again"], row["parked"]) if row else (0, 0)
             if again or parked:
+                metrics.message_moved(State.SCHEDULED.value, again)
+                metrics.message_moved(State.PARKED.value, parked)
                 _log.warning("uncertain resolved by policy: %d sent once more, %d parked", again, parked)
                 self._wake()
             if again + parked < _BATCH:

@@ -9,9 +9,10 @@ from janus_mail.delivery.coalesce import Coalescer
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.queries import tries
 from janus_mail.delivery.recipients import RecipientResult
-from janus_mail.models.states import State, WaitingFor
+from janus_mail.models.states import Priority, State, WaitingFor
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.storage.database import Database
+from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _LAST_ERROR_MOST = 300
@@ -103,6 +104,7 @@ class Recorder:
             [i.provider_id for i in items], [i.provider_kind for i in items], [i.provider_name for i in items],
             [i.message_id_header for i in items], [i.dated_at for i in items],
         )  # fmt: skip
+        metrics.written_together("begin", len(items))
         begun = {row["id"] for row in rows}
         for item in items:
             if item.attempt_id in begun:
@@ -137,9 +139,12 @@ class Recorder:
             ]  # fmt: skip
             if answers:
                 await connection.executemany(tries.RECIPIENT, answers)
+        metrics.written_together("finish", len(items))
         for item in items:
-            if item.attempt_id in finished and item.next_state is State.LEASED:
-                item.hold.renewed(asked_at_s, self._lease_s)
+            if item.attempt_id in finished:
+                _count(item)
+                if item.next_state is State.LEASED:
+                    item.hold.renewed(asked_at_s, self._lease_s)
         return [item.attempt_id in finished for item in items]
 
     async def _let_go(self, items: Sequence[LetGo]) -> list[bool]:
@@ -150,6 +155,11 @@ class Recorder:
             [i.next_round for i in items],
         )  # fmt: skip
         gone = {row["id"] for row in rows}
+        metrics.written_together("let_go", len(items))
+        for item in items:
+            given_back = item.next_state is State.SCHEDULED and item.wait_s is None
+            if item.hold.id in gone and not given_back:
+                metrics.message_moved(item.next_state.value)
         return [item.hold.id in gone for item in items]
 
     async def _late_proof(self, items: Sequence[Finish]) -> list[bool]:
@@ -162,7 +172,23 @@ class Recorder:
                     tries.LATE_PROOF, item.attempt_id, item.hold.id, said, item.provider_message_id
                 )
                 settled[item.attempt_id] = row is not None
+        for item in items:
+            if settled[item.attempt_id]:
+                _count_sent(item)
         return [settled[item.attempt_id] for item in items]
+
+
+def _count(item: Finish) -> None:
+    metrics.attempt_finished(item.provider_kind, item.outcome.value, item.latency_ms / 1000)
+    if item.next_state is State.SENT:
+        _count_sent(item)
+    else:
+        metrics.message_moved(item.next_state.value)
+
+
+def _count_sent(item: Finish) -> None:
+    lateness = item.hold.now() - item.hold.due_at
+    metrics.message_sent(Priority(item.hold.priority).name.lower(), lateness.total_seconds())
 
 
 def _last_error(item: Finish) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from janus_mail.availability.admission import Admission, Refusal
 from janus_mail.availability.circuits import Scope
+from janus_mail.availability.permits import Closed, Permits, Stalled
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.content.addresses import Mailbox
 from janus_mail.delivery.attempt import Attempt
@@ -15,7 +16,6 @@ from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.decide import Pace, Verdict, after_error, next_round
 from janus_mail.delivery.hold import Hold, LeaseLost, Try
 from janus_mail.delivery.letters import EventContent, outgoing
-from janus_mail.delivery.permits import Closed, Permits, Stalled
 from janus_mail.delivery.recipients import RecipientResult, results
 from janus_mail.delivery.record import Finish, LetGo, Recorder
 from janus_mail.delivery.route import Route, remaining, route

@@ -1,21 +1,28 @@
-"""Health, for what watches us: `/healthz` whether the process lives, `/readyz` whether it can do its work."""
+"""For what watches us: `/healthz` whether the process lives, `/readyz` whether it can work, `/metrics` how it does."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, Metric, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 from starlette.datastructures import State
 
+from janus_mail.errors import NotFound
 from janus_mail.storage.database import CONNECTION_LOST
 from janus_mail.storage.migrate import is_migrated
 from janus_mail.storage.redis import REDIS_AWAY
+from janus_mail.telemetry.metrics import registry_with
+from janus_mail.watch import gauges
 from janus_mail.web.context import Context
-from janus_mail.web.errors import REQUEST_ID_HEADER
+from janus_mail.web.errors import REQUEST_ID_HEADER, responses
 
 _PATIENCE_S: Final = 2
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _AWAY: Final[tuple[type[BaseException], ...]] = (*CONNECTION_LOST, DBAPIError)
 
 
@@ -69,6 +76,38 @@ async def is_ready(request: Request, response: Response) -> Readiness:
     if database != "ok":
         response.status_code = 503
     return Readiness(ready=database == "ok", database=database, redis=redis)
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={
+        200: {
+            "headers": REQUEST_ID_HEADER,
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": "janus_workers 2.0\n"}},
+        },
+        **responses(404),
+    },
+)
+async def show_metrics(request: Request) -> Response:
+    """How Janus does, as Prometheus reads it; docs/operations.md explains each. Needs no key, and names nobody.
+
+    They are about every workspace together, so what comes through a reverse proxy is answered 404.
+    """
+    if any(name in request.headers for name in _FORWARDED):
+        raise NotFound("Metrics are not shown through a proxy: ask this process itself.")
+    families = await _gauges(request.app.state)
+    return Response(generate_latest(registry_with(lambda: families)), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _gauges(state: State) -> Sequence[Metric]:
+    context: Context | None = state.context
+    if context is None:
+        return gauges.families(None)
+    kept: gauges.Gauges | None = getattr(state, "gauges", None)
+    if kept is None or kept.database is not context.database:
+        kept = state.gauges = gauges.Gauges(context.database)
+    return await kept.read()
 
 
 async def _database(state: State) -> Literal["ok", "unreachable", "not migrated"]:

@@ -1,13 +1,15 @@
-"""One line for every request."""
+"""One line in the log for every request, and one more in the metrics."""
 
 import time
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from janus_mail.telemetry.metrics import request_answered
+
 _log = structlog.stdlib.get_logger("janus_mail.request")
 # Asked every few seconds by whatever watches us.
-_QUIET = frozenset({"/healthz", "/readyz"})
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class RequestLog:
@@ -32,8 +34,9 @@ class RequestLog:
         try:
             await self.app(scope, receive, watch)
         finally:
-            ms = round((time.perf_counter() - began) * 1000, 1)
-            route = _template(scope)
+            seconds, route = time.perf_counter() - began, _template(scope)
+            request_answered(scope["method"], route, status, seconds)
+            ms = round(seconds * 1000, 1)
             level = "debug" if route in _QUIET and status < 500 else "info"
             getattr(_log, level)("request", method=scope["method"], route=route, status=status, ms=ms)
 
