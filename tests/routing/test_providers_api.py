@@ -10,55 +10,10 @@ from uuid_utils.compat import uuid7
 from janus_mail.accounts.keys import create_key
 from janus_mail.errors import Conflict, InvalidInput
 from janus_mail.routing.create import create_provider
-from janus_mail.routing.seed import seed_development, seed_workspace
+from janus_mail.routing.seed import seed_workspace
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.web.context import Context
-
-SMTP = {"host": "smtp.example.com", "username": "ann", "password": "a-long-password"}
-
-
-@pytest.fixture
-async def sandboxes(context: Context, workspace_id: uuid.UUID) -> list[str]:
-    """The ids of Amazon SES, Google SMTP and SendGrid."""
-    await seed_development(context.database, context.secrets)
-    rows = await context.database.pool.fetch("SELECT id FROM providers ORDER BY position")
-    return [str(row["id"]) for row in rows]
-
-
-@pytest.fixture
-async def real(context: Context, workspace_id: uuid.UUID) -> str:
-    return str(await create_provider(context.database, context.secrets, workspace_id, kind="smtp", name="Real",
-                                     config=SMTP))  # fmt: skip
-
-
-async def a_message(context: Context, workspace_id: uuid.UUID, *, waiting_for: str | None) -> uuid.UUID:
-    """Of an event that was due long ago and is to be tried in an hour."""
-    event_id, message_id = uuid7(), uuid7()
-    await context.database.pool.execute(
-        """INSERT INTO events (id, workspace_id, subject, text, expected_sent_at, priority, first_recipients,
-                               recipients_count, failover, on_uncertain, counts)
-           VALUES ($1, $2, 'Hello', 'Hello', clock_timestamp(), 1, '[]', 1, true, 'resend', '{"scheduled": 1}')""",
-        event_id,
-        workspace_id,
-    )
-    await context.database.pool.execute(
-        """INSERT INTO messages (id, workspace_id, event_id, recipient, due_at, next_try_at, waiting_for, priority,
-                                 give_up_at)
-           VALUES ($1, $2, $3, 'a@example.com', clock_timestamp(), clock_timestamp() + interval '1 hour', $4, 1,
-                   clock_timestamp() + interval '1 day')""",
-        message_id,
-        workspace_id,
-        event_id,
-        waiting_for,
-    )
-    return message_id
-
-
-async def is_due(context: Context, message_id: uuid.UUID) -> bool:
-    due: bool = await context.database.pool.fetchval(
-        "SELECT next_try_at <= clock_timestamp() FROM messages WHERE id = $1", message_id
-    )
-    return due
+from tests.routing.conftest import SMTP, a_message, is_due
 
 
 async def test_the_list_shows_the_route_in_order(api: httpx.AsyncClient, sandboxes: list[str]) -> None:
@@ -72,7 +27,8 @@ async def test_the_list_shows_the_route_in_order(api: httpx.AsyncClient, sandbox
     assert not answer["has_more"]
     first = answer["data"][0]
     assert first == (await api.get(f"/api/providers/{first['id']}")).json()
-    assert first["circuit"] == {"state": "closed", "since": None, "reason": None}
+    assert first["circuit"] == {"state": "closed", "since": None, "reason": None, "until": None, "by_hand": False}
+    assert (first["blocked_sender_domains"], first["quota"]) == ([], None)
     assert (first["sandbox"], first["sandbox_mode"], first["sandbox_failure_rate"]) == (True, "ok", 0)
     assert first["created_at"].endswith("Z")
 
@@ -171,7 +127,14 @@ async def test_a_change_changes_what_is_given_and_nothing_else(api: httpx.AsyncC
         ({"sandbox_failure_rate": 1.5}, "sandbox_failure_rate"),
         ({"sandbox_failure_rate": -0.1}, "sandbox_failure_rate"),
         ({"kind": "smtp"}, "kind"),
-        ({"config": {}}, "config"),
+        ({"config": None}, "config"),
+        ({"config": []}, "config"),
+        ({"rate_per_second": 0}, "rate_per_second"),
+        ({"rate_per_second": -1.5}, "rate_per_second"),
+        ({"rate_per_second": "10"}, "rate_per_second"),
+        ({"daily_quota": 0}, "daily_quota"),
+        ({"daily_quota": 1.5}, "daily_quota"),
+        ({"daily_quota": 2**31}, "daily_quota"),
     ],
 )
 async def test_a_wrong_change_is_refused_and_changes_nothing(
@@ -239,6 +202,8 @@ async def test_an_order_must_name_every_provider_once(api: httpx.AsyncClient, sa
         ({"enabled": False}, {"enabled": True}),
         ({"sandbox_mode": "down"}, {"sandbox_mode": "ok"}),
         ({"sandbox_failure_rate": 1.0}, {"sandbox_failure_rate": 0}),
+        ({"rate_per_second": 0.1}, {"rate_per_second": None}),
+        ({"daily_quota": 1}, {"daily_quota": 2}),
     ],
 )
 async def test_what_waits_for_a_provider_is_tried_at_once_when_it_takes_mail_again(

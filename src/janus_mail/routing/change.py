@@ -1,21 +1,27 @@
-"""Changing a provider, and the order in which a workspace's providers are tried."""
+"""Changing, switching and removing a provider, and the order in which a workspace's providers are tried."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
 
+from janus_mail.availability.circuits import close_by_hand, open_by_hand, settings_changed
 from janus_mail.delivery.control import try_waiting_now
 from janus_mail.errors import Conflict, Detail, InvalidInput
 from janus_mail.routing import queries
+from janus_mail.routing.config import valid_config, with_stored_secrets
 from janus_mail.routing.create import name_taken, refuse_reserved_name
 from janus_mail.routing.read import list_providers, no_such_provider, shown
-from janus_mail.routing.schemas import Provider, ProviderPatch
+from janus_mail.routing.schemas import CircuitSwitch, Provider, ProviderPatch
+from janus_mail.storage.secrets import SecretBox, UnreadableSecret
 from janus_mail.web.context import Context
 
 DIAL = ("sandbox_mode", "sandbox_failure_rate")
-KEPT_IN_STEP = ("name", "from_email", "from_name")
+KEPT_IN_STEP = ("name", "config", "from_email", "from_name")
+# With another of these it may take what it refused, and its circuit starts afresh.
+_DECIDING = ("enabled", "config", "sender_domains", *DIAL)
+_LIMITS = ("rate_per_second", "daily_quota")
 
 
 async def change_provider(
@@ -23,8 +29,9 @@ async def change_provider(
 ) -> Provider:
     """Change what is given. What waits for a provider is tried at once where this one may take mail again.
 
-    Raises `NotFound`, `InvalidInput` (a dial on a real provider) and `Conflict` (version, name, kept by MAIL_*).
+    Raises `NotFound`, `InvalidInput` (config, dial of a real provider) and `Conflict` (version, name, kept by MAIL_*).
     """
+    woken = 0
     async with context.database.transaction() as connection:
         await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
         before = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
@@ -32,22 +39,71 @@ async def change_provider(
             raise no_such_provider()
         _refuse_unfit(before, patch)
         after = {**before, **patch}
+        if "config" in patch:
+            after["config"] = _sealed(before, patch["config"], context.secrets)
         try:
             await connection.execute(
-                queries.UPDATE_PROVIDER, workspace_id, provider_id, after["name"], after["enabled"],
-                after["from_email"], after["from_name"], after["sender_domains"], after["sandbox_mode"],
-                after["sandbox_failure_rate"],
+                queries.UPDATE_PROVIDER, workspace_id, provider_id, after["name"], after["enabled"], after["config"],
+                after["from_email"], after["from_name"], after["sender_domains"], after["rate_per_second"],
+                after["daily_quota"], after["sandbox_mode"], after["sandbox_failure_rate"],
             )  # fmt: skip
         except asyncpg.UniqueViolationError:
             raise name_taken(after["name"]) from None
-        eligible_anew = any(after[name] != before[name] for name in ("enabled", "sender_domains", *DIAL))
-        woken = await try_waiting_now(connection, workspace_id) if eligible_anew else 0
-        changed = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
-        assert changed is not None  # noqa: S101  (its workspace is locked)
+        changed = {name for name in after if after[name] != before[name]}
+        if changed.intersection(_DECIDING):
+            await settings_changed(connection, workspace_id, provider_id)
+        if changed.intersection((*_DECIDING, *_LIMITS)):
+            woken = await try_waiting_now(connection, workspace_id)
+        now = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
+        assert now is not None  # noqa: S101  (its workspace is locked)
     await context.list_cache.renew(workspace_id)
     if woken:
         context.bell.ring([datetime.now(UTC)])
-    return shown(changed, context.secrets)
+    return shown(now, context.secrets)
+
+
+async def remove_provider(context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID) -> Provider:
+    """Take it out of the route; as it was. What waited for it is tried anew with the others.
+
+    Raises `NotFound`, and `Conflict` (`kept_by_environment`) for the one of MAIL_*, which comes back at every start.
+    """
+    async with context.database.transaction() as connection:
+        await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
+        row = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
+        if row is None:
+            raise no_such_provider()
+        if row["from_environment"]:
+            raise Conflict(
+                "This provider is made of the server's MAIL_* settings: take MAIL_SERVER away, or disable it.",
+                code="kept_by_environment",
+            )
+        await connection.execute(queries.REMOVE_PROVIDER, provider_id)
+        woken = await try_waiting_now(connection, workspace_id)
+    await context.list_cache.renew(workspace_id)
+    if woken:
+        context.bell.ring([datetime.now(UTC)])
+    return shown(row, context.secrets)
+
+
+async def switch_circuit(
+    context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID, switch: CircuitSwitch, *, actor: str
+) -> Provider:
+    """Open or close a provider's circuit by hand. What waits is tried at once when it is closed. Raises `NotFound`."""
+    woken = 0
+    async with context.database.transaction() as connection:
+        await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
+        if await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id) is None:
+            raise no_such_provider()
+        if switch.state == "open":
+            await open_by_hand(connection, workspace_id, provider_id, actor=actor, reason=switch.reason)
+        else:
+            await close_by_hand(connection, workspace_id, provider_id, actor=actor)
+            woken = await try_waiting_now(connection, workspace_id)
+        now = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
+        assert now is not None  # noqa: S101  (its workspace is locked)
+    if woken:
+        context.bell.ring([datetime.now(UTC)])
+    return shown(now, context.secrets)
 
 
 async def put_in_order(context: Context, workspace_id: uuid.UUID, order: Sequence[uuid.UUID]) -> list[Provider]:
@@ -59,6 +115,18 @@ async def put_in_order(context: Context, workspace_id: uuid.UUID, order: Sequenc
         await connection.execute(queries.PUT_IN_ORDER, workspace_id, order)
     await context.list_cache.renew(workspace_id)
     return await list_providers(context.database, context.secrets, workspace_id)
+
+
+def _sealed(before: asyncpg.Record, given: Mapping[str, object], secrets: SecretBox) -> bytes:
+    """The config to store, the same bytes where it says the same. Raises `InvalidInput`."""
+    sealed: bytes = before["config"]
+    try:
+        stored = secrets.open(sealed)
+    except UnreadableSecret:  # nothing of it can be kept, and a whole config may take its place
+        stored = None
+    config = with_stored_secrets(before["kind"], given, stored or {})
+    config = valid_config(before["kind"], config, sandbox=before["sandbox"])
+    return sealed if config == stored else secrets.seal(config)
 
 
 def _refuse_unfit(before: asyncpg.Record, patch: ProviderPatch) -> None:

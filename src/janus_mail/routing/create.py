@@ -1,20 +1,24 @@
-"""Setting up a provider: what it may be called and hold, and its place at the end of the route."""
+"""Setting up a provider: what it may be called and hold, and its place in the route."""
 
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Required, TypedDict, Unpack
 
 import asyncpg
-from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
 from janus_mail.delivery.control import try_waiting_now
-from janus_mail.errors import Conflict, Detail, InvalidInput
-from janus_mail.providers.registry import NoAdapter, UnknownKind, validate_config
+from janus_mail.errors import Conflict
 from janus_mail.routing import queries
+from janus_mail.routing.config import valid_config
+from janus_mail.routing.read import read_provider
+from janus_mail.routing.schemas import MAX_PROVIDERS, Provider, ProviderCreate
 from janus_mail.storage.database import Connection, Database
 from janus_mail.storage.secrets import SecretBox
-from janus_mail.web.validation import invalid_input
+from janus_mail.web import idempotency
+from janus_mail.web.context import Context
+from janus_mail.web.idempotency import OnceOnly
 
 ENVIRONMENT_NAME = "environment"
 
@@ -29,14 +33,42 @@ class NewProvider(TypedDict, total=False):
     from_email: str | None
     from_name: str | None
     sender_domains: list[str] | None
+    rate_per_second: float | None
+    daily_quota: int | None
+    enabled: bool
+    position: int | None
+
+
+async def accept_provider(
+    context: Context, workspace_id: uuid.UUID, wanted: ProviderCreate, once: OnceOnly | None = None
+) -> tuple[Provider, bool]:
+    """Set up what a caller asks for; true says that the same request was answered before. As `create_provider`.
+
+    What waits for a provider is tried at once. Raises Conflict for the key too.
+    """
+    refuse_reserved_name(wanted.name)
+    async with context.database.transaction() as connection:
+        kept = await idempotency.begin(connection, workspace_id, once) if once else None
+        if kept is not None:
+            assert kept.resource_id is not None  # noqa: S101
+            provider_id = kept.resource_id
+        else:
+            await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
+            provider_id = await add_provider(connection, context.secrets, workspace_id, **wanted.model_dump())
+            if once:
+                await idempotency.keep(connection, workspace_id, once, resource_id=provider_id)
+    if kept is None:
+        await context.list_cache.renew(workspace_id)
+        context.bell.ring([datetime.now(UTC)])
+    return await read_provider(context.database, context.secrets, workspace_id, provider_id), kept is not None
 
 
 async def create_provider(
     database: Database, secrets: SecretBox, workspace_id: uuid.UUID, **new: Unpack[NewProvider]
 ) -> uuid.UUID:
-    """Add a provider at the end of the route; its id.
+    """Add a provider, at the end of the route unless its position is given; its id.
 
-    Raises `InvalidInput` (unknown kind, a real one without adapter, wrong config) and `Conflict` (name taken).
+    Raises `InvalidInput` (unknown kind, a real one without adapter, wrong config) and `Conflict` (name, too many).
     """
     refuse_reserved_name(new["name"])
     async with database.transaction() as connection:
@@ -56,29 +88,23 @@ async def add_provider(
     provider_id = uuid7()
     sandbox = new.get("sandbox", False)
     config = valid_config(new["kind"], new.get("config", {}), sandbox=sandbox)
+    route: list[uuid.UUID] = [row["id"] for row in await connection.fetch(queries.IN_ROUTE, workspace_id)]
+    if len(route) >= MAX_PROVIDERS:
+        raise Conflict(f"A workspace has up to {MAX_PROVIDERS:,} providers.", code="too_many_providers")
     try:
         await connection.execute(
             queries.INSERT_PROVIDER, provider_id, workspace_id, new["kind"], new["name"], sandbox, secrets.seal(config),
-            new.get("from_email"), new.get("from_name"), new.get("sender_domains"), from_environment,
+            new.get("from_email"), new.get("from_name"), new.get("sender_domains"), new.get("rate_per_second"),
+            new.get("daily_quota"), new.get("enabled", True), from_environment,
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
         raise name_taken(new["name"]) from None
+    position = new.get("position")
+    if position is not None and position <= len(route):
+        route.insert(position - 1, provider_id)
+        await connection.execute(queries.PUT_IN_ORDER, workspace_id, route)
     await try_waiting_now(connection, workspace_id)
     return provider_id
-
-
-def valid_config(kind: str, config: Mapping[str, object], *, sandbox: bool) -> dict[str, object]:
-    """The config as it is stored (sealed). Raises `InvalidInput`, never with a value in it."""
-    try:
-        return validate_config(kind, config, sandbox=sandbox)
-    except UnknownKind as error:
-        raise InvalidInput(f"{error}.", details=[Detail("kind", str(error))]) from None
-    except NoAdapter as error:
-        raise InvalidInput(f"{error}.", code="no_adapter", details=[Detail("kind", str(error))]) from None
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        placed = [{**one, "loc": ("body", "config", *one["loc"])} for one in found]
-        raise invalid_input(placed, {"config": config}) from None
 
 
 def refuse_reserved_name(name: str) -> None:

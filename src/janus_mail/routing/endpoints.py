@@ -3,18 +3,37 @@
 import uuid
 from typing import Annotated
 
-from fastapi import Body
+from fastapi import Body, Response
 
 from janus_mail.accounts.access import ReadProviders, WriteProviders
 from janus_mail.providers.registry import KINDS, config_schema
 from janus_mail.routing import change, read
-from janus_mail.routing.schemas import Provider, ProviderKind, ProviderOrder, ProviderPatch
+from janus_mail.routing.create import accept_provider
+from janus_mail.routing.incidents import list_incidents
+from janus_mail.routing.schemas import (
+    CircuitSwitch,
+    Incident,
+    Provider,
+    ProviderCreate,
+    ProviderKind,
+    ProviderOrder,
+    ProviderPatch,
+)
 from janus_mail.web.context import ContextDep
 from janus_mail.web.errors import responses
+from janus_mail.web.idempotency import REPLAYED, Once
 from janus_mail.web.pages_of import Page, PageQuery
 from janus_mail.web.routes import api_router
 
 router = api_router("/api", tags=["Providers"])
+
+_LOCATION = {
+    "Location": {
+        "description": "The provider.",
+        "schema": {"type": "string"},
+        "example": "/api/providers/0193a2c4-7b1e-7c3d-9f00-1a2b3c4d5e6f",
+    }
+}
 
 
 @router.get("/providers", summary="List the route")
@@ -27,6 +46,26 @@ async def list_providers(context: ContextDep, caller: ReadProviders, page: PageQ
     return Page(data=list(data), has_more=has_more, next_cursor=next_cursor)
 
 
+@router.post(
+    "/providers",
+    status_code=201,
+    summary="Set up a provider",
+    responses={**responses(409), 201: {"description": "It is in the route.", "headers": {**_LOCATION, **REPLAYED}}},
+)
+async def post_provider(
+    context: ContextDep, caller: WriteProviders, wanted: ProviderCreate, once: Once, response: Response
+) -> Provider:
+    """An account at an email service, last in the route unless a position is given.
+
+    Its credentials are stored encrypted and never shown again. Mail that waits for a provider is tried at once.
+    """
+    made, replayed = await accept_provider(context, caller.workspace_id, wanted, once)
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    response.headers["Location"] = f"/api/providers/{made.id}"
+    return made
+
+
 @router.get("/providers/{provider_id}", summary="Read a provider")
 async def read_provider(context: ContextDep, caller: ReadProviders, provider_id: uuid.UUID) -> Provider:
     """One provider, with its credentials masked."""
@@ -37,11 +76,39 @@ async def read_provider(context: ContextDep, caller: ReadProviders, provider_id:
 async def change_provider(
     context: ContextDep, caller: WriteProviders, provider_id: uuid.UUID, patch: Annotated[ProviderPatch, Body()]
 ) -> Provider:
-    """Change what is given: name, sender, whether it is used, the dial of a sandbox provider.
+    """Change what is given: name, sender, config, limits, whether it is used, the dial of a sandbox provider.
 
-    Mail that waits because no provider took it is tried at once when this one may take it again.
+    Mail that waits because no provider took it is tried at once when this one may take it again, and a circuit that
+    failures opened is closed.
     """
     return await change.change_provider(context, caller.workspace_id, provider_id, patch)
+
+
+@router.delete("/providers/{provider_id}", summary="Remove a provider", responses=responses(409))
+async def delete_provider(context: ContextDep, caller: WriteProviders, provider_id: uuid.UUID) -> Provider:
+    """Takes it out of the route; answers with it as it was. Its attempts stay, and what waited for it goes on."""
+    return await change.remove_provider(context, caller.workspace_id, provider_id)
+
+
+@router.post("/providers/{provider_id}/circuit", summary="Open or close a circuit")
+async def switch_circuit(
+    context: ContextDep, caller: WriteProviders, provider_id: uuid.UUID, switch: CircuitSwitch
+) -> Provider:
+    """By hand. An opened one stays open until someone closes it; closing also unblocks its sender domains.
+
+    Mail that waits because no provider took it is tried at once when it is closed.
+    """
+    return await change.switch_circuit(context, caller.workspace_id, provider_id, switch, actor=caller.label)
+
+
+@router.get("/providers/{provider_id}/incidents", summary="List a provider's incidents")
+async def get_incidents(
+    context: ContextDep, caller: ReadProviders, provider_id: uuid.UUID, page: PageQuery
+) -> Page[Incident]:
+    """When it was not tried, why, and which providers took its mail instead; newest first."""
+    rows = await list_incidents(context.database, caller.workspace_id, provider_id, after=page.cursor, limit=page.fetch)
+    data, has_more, next_cursor = page.cut(rows, lambda incident: incident.id)
+    return Page(data=list(data), has_more=has_more, next_cursor=next_cursor)
 
 
 @router.post("/providers/order", summary="Put the route in order")

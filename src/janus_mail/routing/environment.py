@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from janus_mail.availability.circuits import settings_changed
 from janus_mail.content.addresses import InvalidAddress, Mailbox, parse_mailbox
 from janus_mail.delivery.control import try_waiting_now
 from janus_mail.errors import InvalidInput
 from janus_mail.routing import queries
-from janus_mail.routing.create import ENVIRONMENT_NAME, add_provider, valid_config
+from janus_mail.routing.config import valid_config
+from janus_mail.routing.create import ENVIRONMENT_NAME, add_provider
 from janus_mail.routing.seed import DEFAULT_WORKSPACE, hold_workspace
 from janus_mail.settings import Settings, SettingsError
 from janus_mail.storage.database import Connection, Database
@@ -58,6 +60,7 @@ async def keep_environment_provider(database: Database, secrets: SecretBox, sett
             if there["deleted_at"] or _says(there, secrets) != wanted:
                 sealed = secrets.seal(wanted.config)
                 await connection.execute(queries.KEEP_IN_STEP, provider_id, sealed, wanted.from_email, wanted.from_name)
+                await settings_changed(connection, workspace_id, provider_id)
                 await try_waiting_now(connection, workspace_id)
                 _log.info("MAIL_* settings have changed: provider brought in step")
         if there is None or there["deleted_at"]:

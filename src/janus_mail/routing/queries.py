@@ -16,41 +16,60 @@ SET_MISSING_SENDER = """
     UPDATE workspaces SET from_email = $2, from_name = $3, updated_at = clock_timestamp()
     WHERE id = $1 AND from_email IS NULL"""
 
+# An open circuit whose time is over shows as half open: the next mail tries it. `by_hand`: only a person closes it.
 _SHOWN = """
-    SELECT id, kind, name, enabled, position, sandbox, sandbox_mode, sandbox_failure_rate, from_email, from_name,
-           sender_domains, rate_per_second, daily_quota, config, from_environment, version, created_at, updated_at,
-           deleted_at
-    FROM providers"""
+    SELECT p.id, p.kind, p.name, p.enabled, p.position, p.sandbox, p.sandbox_mode, p.sandbox_failure_rate, p.from_email,
+           p.from_name, p.sender_domains, p.rate_per_second, p.daily_quota, p.config, p.from_environment, p.version,
+           p.created_at, p.updated_at, p.deleted_at,
+           CASE WHEN c.state = 'open' AND c.until <= clock_timestamp() THEN 'half_open' ELSE c.state END
+               AS circuit_state,
+           c.since AS circuit_since, c.reason AS circuit_reason, c.until AS circuit_until,
+           coalesce(c.state = 'open' AND c.until IS NULL, false) AS circuit_by_hand,
+           blocked.blocked_sender_domains, coalesce(u.used, 0) AS used_today,
+           ((clock_timestamp() AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC' AS resets_at
+    FROM providers p
+         LEFT JOIN circuits c ON c.provider_id = p.id AND c.sender_domain = ''
+         LEFT JOIN provider_usage u
+             ON u.provider_id = p.id AND u.day = (clock_timestamp() AT TIME ZONE 'UTC')::date
+         CROSS JOIN LATERAL (
+             SELECT coalesce(
+                 jsonb_agg(jsonb_build_object('domain', b.sender_domain, 'since', b.since, 'until', b.until,
+                                              'reason', b.reason) ORDER BY b.sender_domain),
+                 '[]') AS blocked_sender_domains
+             FROM circuits b
+             WHERE b.provider_id = p.id AND b.sender_domain <> '' AND b.state = 'open'
+               AND (b.until IS NULL OR b.until > clock_timestamp())) blocked"""
 
 # In the order of the route. $1 workspace, $2 the provider to begin behind (null: the top), $3 limit (null: none).
 ROUTE = f"""{_SHOWN}
-    WHERE workspace_id = $1 AND deleted_at IS NULL
+    WHERE p.workspace_id = $1 AND p.deleted_at IS NULL
       AND ($2::uuid IS NULL
-           OR (position, id) > (SELECT position, id FROM providers WHERE workspace_id = $1 AND id = $2))
-    ORDER BY position, id LIMIT $3"""  # noqa: S608
+           OR (p.position, p.id) > (SELECT position, id FROM providers WHERE workspace_id = $1 AND id = $2))
+    ORDER BY p.position, p.id LIMIT $3"""  # noqa: S608
 
 # $1 workspace, $2 provider.
-PROVIDER = f"{_SHOWN} WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"
+PROVIDER = f"{_SHOWN} WHERE p.workspace_id = $1 AND p.id = $2 AND p.deleted_at IS NULL"
 
 # The one row that MAIL_* settings ever made, removed or not. $1 workspace.
-PROVIDER_FROM_ENVIRONMENT = f"{_SHOWN} WHERE workspace_id = $1 AND from_environment"
+PROVIDER_FROM_ENVIRONMENT = f"{_SHOWN} WHERE p.workspace_id = $1 AND p.from_environment"
 
 # Removed ones count too. $1 workspace.
 HAS_PROVIDERS_OF_ITS_OWN = "SELECT EXISTS (SELECT FROM providers WHERE workspace_id = $1 AND NOT from_environment)"
 
 # At the end of the route. $1 id, $2 workspace, $3 kind, $4 name, $5 sandbox, $6 config, $7 from_email, $8 from_name,
-# $9 sender_domains, $10 from_environment.
+# $9 sender_domains, $10 rate_per_second, $11 daily_quota, $12 enabled, $13 from_environment.
 INSERT_PROVIDER = """
     INSERT INTO providers (id, workspace_id, kind, name, sandbox, config, from_email, from_name, sender_domains,
-                           from_environment, position)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce(max(position), 0) + 1
+                           rate_per_second, daily_quota, enabled, from_environment, position)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, coalesce(max(position), 0) + 1
     FROM providers WHERE workspace_id = $2 AND deleted_at IS NULL"""
 
 # What a person may change. $1 workspace, $2 provider.
 UPDATE_PROVIDER = """
     UPDATE providers
-    SET name = $3, enabled = $4, from_email = $5, from_name = $6, sender_domains = $7, sandbox_mode = $8,
-        sandbox_failure_rate = $9, version = version + 1, updated_at = clock_timestamp()
+    SET name = $3, enabled = $4, config = $5, from_email = $6, from_name = $7, sender_domains = $8,
+        rate_per_second = $9, daily_quota = $10, sandbox_mode = $11, sandbox_failure_rate = $12,
+        version = version + 1, updated_at = clock_timestamp()
     WHERE workspace_id = $1 AND id = $2"""
 
 # What MAIL_* settings say; also puts a removed one back. $1 provider, $2 config, $3 from_email, $4 from_name.
@@ -68,11 +87,69 @@ REMOVE_PROVIDER = """
 
 IN_ROUTE = "SELECT id FROM providers WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY position, id"
 
+# $1 workspace, $2 provider.
+IS_IN_ROUTE = "SELECT EXISTS (SELECT FROM providers WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL)"
+
 # $1 workspace, $2 all its providers' ids, first to last.
 PUT_IN_ORDER = """
     UPDATE providers p SET position = o.position, version = version + 1, updated_at = clock_timestamp()
     FROM unnest($2::uuid[]) WITH ORDINALITY AS o (id, position)
     WHERE p.workspace_id = $1 AND p.id = o.id AND p.position <> o.position"""
+
+# Incidents of a provider, newest first: from a circuit's first opening to its closing. $1 workspace, $2 provider, $3
+# the incident to begin behind (null: the newest), $4 limit, $5 how many changes to show of each. What went instead
+# through a provider behind it is what would have come to this one first: from senders that it is for, and not asking
+# for the one that took it. OFFSET 0 keeps the planner from beginning with all events, of which it expects too few.
+INCIDENTS = """
+    WITH heads AS (
+        SELECT i.*, p.position, p.sandbox, p.sender_domains, coalesce(p.from_email, w.from_email) AS sender
+        FROM provider_incidents i JOIN providers p ON p.id = i.provider_id JOIN workspaces w ON w.id = i.workspace_id
+        WHERE i.workspace_id = $1 AND i.provider_id = $2 AND i.state <> 'closed'
+          AND NOT EXISTS (
+              SELECT FROM provider_incidents b
+              WHERE b.provider_id = i.provider_id AND b.sender_domain = i.sender_domain AND b.number = i.number - 1
+                AND b.state <> 'closed')
+          AND ($3::uuid IS NULL
+               OR (i.at, i.id) < (SELECT at, id FROM provider_incidents WHERE workspace_id = $1 AND id = $3))
+        ORDER BY i.at DESC, i.id DESC LIMIT $4
+    )
+    SELECT h.id, nullif(h.sender_domain, '') AS sender_domain, h.at AS opened_at, closing.at AS closed_at, h.cause,
+           h.reason, h.actor, course.probes, course.changes, others.instead
+    FROM heads h
+         LEFT JOIN LATERAL (
+             SELECT e.number, e.at FROM provider_incidents e
+             WHERE e.provider_id = h.provider_id AND e.sender_domain = h.sender_domain AND e.number > h.number
+               AND e.state = 'closed'
+             ORDER BY e.number LIMIT 1) closing ON true
+         CROSS JOIN LATERAL (
+             SELECT count(*) FILTER (WHERE x.state = 'open' AND x.cause = 'probe') AS probes,
+                    jsonb_agg(jsonb_build_object('state', x.state, 'cause', x.cause, 'reason', x.reason, 'actor',
+                                                 x.actor, 'at', x.at, 'until', x.until) ORDER BY x.number)
+                        FILTER (WHERE x.place <= $5) AS changes
+             FROM (SELECT r.*, row_number() OVER (ORDER BY r.number DESC) AS place FROM provider_incidents r
+                   WHERE r.provider_id = h.provider_id AND r.sender_domain = h.sender_domain AND r.number >= h.number
+                     AND (closing.number IS NULL OR r.number <= closing.number)) x) course
+         CROSS JOIN LATERAL (
+             SELECT coalesce(
+                 jsonb_agg(jsonb_build_object('provider', jsonb_build_object('id', o.id, 'kind', o.kind, 'name',
+                                                                             o.name),
+                                              'messages', took.messages) ORDER BY o.position, o.id)
+                     FILTER (WHERE took.messages > 0),
+                 '[]') AS instead
+             FROM providers o CROSS JOIN LATERAL (
+                 SELECT count(*) AS messages
+                 FROM (SELECT DISTINCT a.message_id FROM attempts a
+                       WHERE a.workspace_id = $1 AND a.provider_id = o.id AND a.outcome = 'accepted'
+                         AND a.started_at >= h.at AND a.started_at < coalesce(closing.at, 'infinity')) went
+                      CROSS JOIN LATERAL (
+                          SELECT v.provider_id, lower(split_part(coalesce(v.from_email, h.sender), '@', -1)) AS domain
+                          FROM messages m JOIN events v ON v.id = m.event_id WHERE m.id = went.message_id
+                          OFFSET 0) wish
+                 WHERE wish.provider_id IS DISTINCT FROM o.id AND h.sender_domain IN ('', wish.domain)
+                   AND (h.sender_domains IS NULL OR wish.domain = ANY (h.sender_domains))) took
+             WHERE o.workspace_id = $1 AND o.sandbox = h.sandbox
+               AND (o.position, o.id) > (h.position, h.provider_id)) others
+    ORDER BY h.at DESC, h.id DESC"""
 
 # The first of a kind that the route would use for mail which names no provider: as soon as there is a real one, a
 # sandbox must not catch mail that is meant for the world. $1 workspace, $2 kind.

@@ -7,7 +7,7 @@ import asyncpg
 from janus_mail.errors import NotFound
 from janus_mail.providers.registry import mask_config
 from janus_mail.routing import queries
-from janus_mail.routing.schemas import Circuit, Provider
+from janus_mail.routing.schemas import Circuit, Provider, Quota
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox, UnreadableSecret
 
@@ -41,7 +41,16 @@ def shown(row: asyncpg.Record, secrets: SecretBox) -> Provider:
         config = mask_config(row["kind"], secrets.open(row["config"]))
     except UnreadableSecret:
         config = None
-    return Provider.model_validate({**row, "config": config, "circuit": Circuit()})
+    circuit = Circuit()
+    if row["circuit_state"] is not None:
+        circuit = Circuit(
+            state=row["circuit_state"], since=row["circuit_since"], reason=row["circuit_reason"],
+            until=row["circuit_until"], by_hand=row["circuit_by_hand"],
+        )  # fmt: skip
+    quota = None
+    if row["daily_quota"] is not None:
+        quota = Quota(used_today=row["used_today"], resets_at=row["resets_at"])
+    return Provider.model_validate({**row, "config": config, "circuit": circuit, "quota": quota})
 
 
 def no_such_provider() -> NotFound:

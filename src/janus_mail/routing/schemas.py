@@ -7,9 +7,12 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
+from janus_mail.models.states import CircuitCause, CircuitState
 from janus_mail.providers.sandbox import SandboxMode
 
 MAX_PROVIDERS = 1_000
+MAX_RATE_PER_SECOND = 1_000_000
+MAX_DAILY_QUOTA = 2_147_483_647  # PostgreSQL's integer
 
 
 def _address(text: str) -> str:
@@ -35,14 +38,42 @@ Name = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*\S)?$")
 ]
 Position = Annotated[int, Field(description="Its place in the route, lowest first.")]
+SenderEmail = Annotated[str, AfterValidator(_address), Field(max_length=320)]
+SenderName = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)]
+SenderDomains = Annotated[list[Annotated[str, AfterValidator(_domain)]], Field(min_length=1, max_length=100)]
+Rate = Annotated[float, Field(strict=True, gt=0, le=MAX_RATE_PER_SECOND, allow_inf_nan=False)]
+DailyQuota = Annotated[int, Field(strict=True, ge=1, le=MAX_DAILY_QUOTA)]
+Config = Annotated[dict[str, Any], Field(max_length=100)]
 
 
 class Circuit(BaseModel):
-    """Whether the provider is tried at all: `open` rests it after failures."""
+    """Whether the provider is tried at all."""
 
-    state: Literal["closed", "open", "half_open"] = "closed"
-    since: AwareDatetime | None = None
-    reason: str | None = Field(None, examples=["5 failures in a row"])
+    state: CircuitState = Field(
+        CircuitState.CLOSED, description="`open` rests it, after failures or by hand; `half_open`: one mail tries it."
+    )
+    since: AwareDatetime | None = Field(None, description="When it opened, or closed; null: it never opened.")
+    reason: str | None = Field(None, examples=["5 failures in a row: 421 4.3.2 Service not available"])
+    until: AwareDatetime | None = Field(
+        None, description="When the next mail may try it; null: it is closed or by_hand."
+    )
+    by_hand: bool = Field(False, description="A person opened it, and it stays so until a person closes it.")
+
+
+class BlockedSenderDomain(BaseModel):
+    """A sender domain for which the provider is not tried, while it is for others."""
+
+    domain: str = Field(examples=["example.com"])
+    since: AwareDatetime
+    until: AwareDatetime | None
+    reason: str = Field(examples=["the provider refuses us: 550 5.7.1 Sender domain not verified"])
+
+
+class Quota(BaseModel):
+    """How much of its daily quota a provider has used."""
+
+    used_today: int = Field(description="Workers take it in blocks, so it runs a little ahead of what has left.")
+    resets_at: AwareDatetime = Field(description="The next midnight in UTC.")
 
 
 class Provider(BaseModel):
@@ -65,7 +96,9 @@ class Provider(BaseModel):
                     "sender_domains": None,
                     "rate_per_second": None,
                     "daily_quota": None,
-                    "circuit": {"state": "closed", "since": None, "reason": None},
+                    "quota": None,
+                    "circuit": {"state": "closed", "since": None, "reason": None, "until": None, "by_hand": False},
+                    "blocked_sender_domains": [],
                     "config": {"preset": "gmail", "username": "ann@example.com", "password": "•••• mnop"},
                     "from_environment": False,
                     "version": 1,
@@ -87,9 +120,11 @@ class Provider(BaseModel):
     from_email: str | None = Field(description="Sender of mail that names none; null: the workspace's.")
     from_name: str | None
     sender_domains: list[str] | None = Field(description="The domains it may send from; null: any.")
-    rate_per_second: float | None
-    daily_quota: int | None
+    rate_per_second: float | None = Field(description="Mails a second, over all workers; null: as many as it takes.")
+    daily_quota: int | None = Field(description="Mails a day in UTC, over all workers; null: as many as it takes.")
+    quota: Quota | None = Field(description="Null: it has no daily quota.")
     circuit: Circuit
+    blocked_sender_domains: list[BlockedSenderDomain]
     config: dict[str, Any] | None = Field(
         description="Credentials show four characters at most; null: it opens with none of JANUS_SECRET_KEYS."
     )
@@ -99,18 +134,71 @@ class Provider(BaseModel):
     updated_at: AwareDatetime
 
 
+class ProviderCreate(BaseModel):
+    """A provider to set up."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "kind": "smtp",
+                    "name": "Our relay",
+                    "config": {"host": "smtp.example.com", "username": "mailer", "password": "a long password"},
+                }
+            ]
+        },
+    )
+
+    kind: str = Field(max_length=100, description="Names the service; see `GET /api/provider-kinds`.")
+    name: Name
+    config: Config = Field(default={}, repr=False, description="As the kind's `config_schema` says.")
+    sandbox: Annotated[bool, Field(strict=True)] = False
+    enabled: Annotated[bool, Field(strict=True)] = True
+    position: Annotated[int, Field(strict=True, ge=1, le=MAX_PROVIDERS)] | None = Field(
+        None, description="Its place in the route, from 1; left out, or beyond the end: last."
+    )
+    from_email: SenderEmail | None = None
+    from_name: SenderName | None = None
+    sender_domains: SenderDomains | None = None
+    rate_per_second: Rate | None = None
+    daily_quota: DailyQuota | None = None
+
+
 @with_config(ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}, {"sandbox_mode": "down"}]}))
 class ProviderPatch(TypedDict, total=False):
     """What to change; what is left out stays."""
 
     name: Name
     enabled: Annotated[bool, Field(strict=True)]
-    from_email: Annotated[str, AfterValidator(_address), Field(max_length=320)] | None
-    from_name: Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)] | None
-    sender_domains: Annotated[list[Annotated[str, AfterValidator(_domain)]], Field(min_length=1, max_length=100)] | None
+    config: Annotated[
+        Config,
+        Field(
+            description="The whole config. A secret that is left out or sent as it is shown, `•••• mnop`, stays; "
+            "null removes it."
+        ),
+    ]
+    from_email: SenderEmail | None
+    from_name: SenderName | None
+    sender_domains: SenderDomains | None
+    rate_per_second: Annotated[Rate | None, Field(description="Null: as many as it takes.")]
+    daily_quota: Annotated[DailyQuota | None, Field(description="Null: as many as it takes.")]
     sandbox_mode: Annotated[SandboxMode, Field(description="Sandbox providers only.")]
     sandbox_failure_rate: Annotated[float, Field(strict=True, ge=0, le=1, description="Sandbox providers only.")]
     version: Annotated[int, Field(strict=True, description="Refused with 409 when the provider has another by now.")]
+
+
+class CircuitSwitch(BaseModel):
+    """What a person makes of a provider's circuit."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"state": "closed"}]})
+
+    state: Literal["open", "closed", "close"] = Field(
+        description="`open`: it is not tried until someone closes it; `closed` (or `close`): it is tried again."
+    )
+    reason: Annotated[str, Field(min_length=1, max_length=300, pattern=NO_CONTROL_CHARACTERS)] | None = Field(
+        None, description="Why it is opened, for the history.", examples=["The account is being moved."]
+    )
 
 
 class ProviderOrder(BaseModel):
@@ -131,3 +219,46 @@ class ProviderKind(BaseModel):
         description="JSON Schema of its config, from which a form can be drawn.",
         examples=[{"title": "SMTP", "type": "object", "properties": {"host": {"title": "Server", "type": "string"}}}],
     )
+
+
+class IncidentChange(BaseModel):
+    """One change of a circuit."""
+
+    state: CircuitState = Field(description="The state that began here.")
+    cause: CircuitCause
+    reason: str = Field(examples=["the probe failed: 421 4.3.2 Service not available"])
+    actor: str | None = Field(description="Who did it by hand.", examples=["API key ops"])
+    at: AwareDatetime
+    until: AwareDatetime | None = Field(description="When it may be tried next; null: it is closed, or opened by hand.")
+
+
+class IncidentProvider(BaseModel):
+    """A provider that stood in."""
+
+    id: uuid.UUID
+    kind: str = Field(examples=["ses"])
+    name: str = Field(examples=["Amazon SES"])
+
+
+class Instead(BaseModel):
+    """What another provider took meanwhile."""
+
+    provider: IncidentProvider
+    messages: int
+
+
+class Incident(BaseModel):
+    """The time in which a provider's circuit was not closed, from its first opening on."""
+
+    id: uuid.UUID
+    sender_domain: str | None = Field(
+        description="Null: the whole provider; else only mail from this domain.", examples=["example.com"]
+    )
+    opened_at: AwareDatetime
+    closed_at: AwareDatetime | None = Field(description="Null: it is not over.")
+    cause: CircuitCause = Field(description="Of the first opening, as are `reason` and `actor`.")
+    reason: str = Field(examples=["5 failures in a row: 421 4.3.2 Service not available"])
+    actor: str | None = Field(description="Who opened it by hand.", examples=["API key ops"])
+    probes: int = Field(description="How often a try after the rest failed.")
+    instead: list[Instead] = Field(description="Which providers behind it took its mail, in the order of the route.")
+    changes: list[IncidentChange] = Field(description="Oldest first; of a long incident the last 100.")

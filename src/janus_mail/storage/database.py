@@ -37,6 +37,12 @@ def connection_lost(error: BaseException) -> bool:
     return isinstance(error, CONNECTION_LOST)
 
 
+# With `off` a crash of the server takes back what was answered as stored. What is stricter than `on` stays.
+_DURABLE = """
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""
+
+
 class Database:
     """Opened once per process and closed with it."""
 
@@ -75,7 +81,8 @@ async def _nothing_to_reset(_: Connection) -> None:
 
 
 async def _set_up(connection: Connection) -> None:
-    """JSON columns travel as Python objects."""
+    """JSON columns travel as Python objects, and a commit is a commit."""
+    await connection.execute(_DURABLE)
     for name in ("json", "jsonb"):
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"

@@ -7,13 +7,25 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Request
 
 from janus_mail.errors import Conflict, InvalidInput
-from janus_mail.events import queries
 from janus_mail.storage.database import Connection
+from janus_mail.web import queries
+from janus_mail.web.context import ContextDep
 
 MAX_KEY_LENGTH = 256
+
+# The header of an answer that was given before, for a route's `responses=`.
+REPLAYED: Final[dict[str, Any]] = {
+    "Idempotent-Replayed": {
+        "description": "`true` when this request had been answered before.",
+        "schema": {"type": "string"},
+        "example": "true",
+    }
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +95,27 @@ async def keep(
         resource_id,
         answer,
     )
+
+
+async def _once(
+    context: ContextDep,
+    request: Request,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="1 to 256 characters: the same request under the same key is done once in 24 hours.",
+            examples=["5f0c7a1e-order-4711"],
+        ),
+    ] = None,
+) -> OnceOnly | None:
+    if key is None:
+        return None
+    return once_only(
+        key, method=request.method, path=request.url.path, query=request.url.query, body=await request.body(),
+        keep_s=context.settings.idempotency_seconds,
+    )  # fmt: skip
+
+
+# For a route that creates: null where the request bears no key.
+Once = Annotated[OnceOnly | None, Depends(_once)]

@@ -1,0 +1,25 @@
+"""The history of a provider's circuits: what was down, from when to when, and who took its mail meanwhile."""
+
+import uuid
+
+from janus_mail.routing import queries
+from janus_mail.routing.read import no_such_provider
+from janus_mail.routing.schemas import Incident
+from janus_mail.storage.database import Database
+
+MOST_CHANGES = 100  # of one incident; a provider that is down for days is tried every ten minutes
+
+
+async def list_incidents(
+    database: Database,
+    workspace_id: uuid.UUID,
+    provider_id: uuid.UUID,
+    *,
+    after: uuid.UUID | None = None,
+    limit: int = 10,
+) -> list[Incident]:
+    """Newest first, those behind `after` where given. Raises `NotFound`."""
+    if not await database.pool.fetchval(queries.IS_IN_ROUTE, workspace_id, provider_id):
+        raise no_such_provider()
+    rows = await database.pool.fetch(queries.INCIDENTS, workspace_id, provider_id, after, limit, MOST_CHANGES)
+    return [Incident.model_validate({**row}) for row in rows]
