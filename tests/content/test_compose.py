@@ -295,3 +295,22 @@ def test_building_is_at_least_ten_times_as_fast_as_the_standard_library() -> Non
         return min(timeit.repeat(build, number=20, repeat=5))
 
     assert seconds(ours) * 10 < seconds(theirs)
+
+
+def test_the_texts_alone_say_what_the_mail_says() -> None:
+    content = Content("{{name}}", "Dear {{name}},\r\n{{note}}", "<b>{{name}}</b>\r\n{{note}}")
+    letter = Letter(content, SENDER, boundary_seed="event")
+    variables = {"note": 'a < b & "c"\r\nd'}
+    texts = letter.texts(to=[ANN], variables=variables)
+    message = read(letter.compose(to=[ANN], variables=variables, message_id=MESSAGE_ID, date=DATE))
+    assert texts == ('Dear Ann,\na < b & "c"\nd', "<b>Ann</b>\na &lt; b &amp; &quot;c&quot;\nd")
+    assert texts == (body(message, "plain"), body(message, "html"))
+
+
+def test_the_texts_alone_are_made_from_the_html_where_that_is_all() -> None:
+    letter = Letter(Content("Hello", None, "<p>Hi {{name}}, {{<b>code</b>}}</p>"), SENDER, boundary_seed="event")
+    assert letter.texts(to=[ANN], variables={}) == ("Hi Ann, {{code}}\n", "<p>Hi Ann, {{<b>code</b>}}</p>")
+    plain = Letter(Content("Hello", "Hi {{name}}", None), SENDER, boundary_seed="event")
+    assert plain.texts(to=[ANN], variables={}) == ("Hi Ann", None)
+    with pytest.raises(InvalidVariable):
+        plain.texts(to=[ANN, Mailbox("bob@example.com")], variables={})

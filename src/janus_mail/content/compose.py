@@ -42,6 +42,13 @@ class Composed:
     subject: str
 
 
+class Texts(NamedTuple):
+    """What one mail says, filled: for services that build the bytes themselves."""
+
+    text: str
+    html: str | None
+
+
 class _Filled(NamedTuple):
     subject: str
     subject_line: bytes
@@ -58,7 +65,7 @@ class Letter:
     def __init__(self, content: Content, sender: Mailbox, *, boundary_seed: str) -> None:
         for name, value in content.headers:
             check_custom_header(name, value)
-        text, html = _templates(content)
+        self._text, self._html = text, html = _templates(content)
         self._subject = Template(content.subject)
         self._html_names = html.names if html else frozenset()
         self._names = self._subject.names.union(text.names, self._html_names)
@@ -107,6 +114,17 @@ class Letter:
             )
         )
         return Composed(content, smtputf8, filled.subject)
+
+    def texts(self, *, to: Sequence[Mailbox], variables: Mapping[str, str]) -> Texts:
+        """The bodies of the same mail with LF, the text made from the HTML where only that was given.
+
+        `to` and `variables` as for `compose`. Raises InvalidVariable.
+        """
+        values = _checked(self._names, values_for(to[0], variables) if len(to) == 1 else variables)
+        text = normal_line_ends(self._text.fill(values))
+        if self._html is None:
+            return Texts(text, None)
+        return Texts(text, normal_line_ends(self._html.fill({name: escape(values[name]) for name in self._html_names})))
 
     def _fill(self, variables: Mapping[str, str]) -> _Filled:
         values = _checked(self._names, variables)

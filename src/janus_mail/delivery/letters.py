@@ -1,7 +1,7 @@
 """What events say, kept while their messages leave: read once per event, composed once per event and sender."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -38,6 +38,8 @@ class EventContent:
     wish: Wish
     from_name: str | None
     group: Group | None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
     letters: dict[Mailbox, Letter] = field(default_factory=dict)  # by sender
 
     @classmethod
@@ -52,6 +54,8 @@ class EventContent:
             wish=Wish(provider_id=row["provider_id"], failover=row["failover"], from_email=row["from_email"]),
             from_name=row["from_name"],
             group=Group(*(_mailboxes(group.get(role, ())) for role in Group._fields)) if group else None,
+            tags=tuple(row["tags"]),
+            metadata=row["metadata"],
         )  # fmt: skip
 
     @property
@@ -118,10 +122,14 @@ def outgoing(hold: Hold, event: EventContent, sender: Mailbox, provider_id: uuid
 
 
 def _fields(hold: Hold, event: EventContent, sender: Mailbox, group: Group, subject: str) -> Fields:
-    content = event.content
+    texts = event.letter(sender).texts(to=group.to, variables=hold.variables)
+    to, cc, bcc, reply_to = (
+        tuple(_address(mailbox) for mailbox in mailboxes) for mailboxes in (*group, event.content.reply_to)
+    )
     return Fields(
-        sender=_address(sender), subject=subject, text=content.text, html=content.html,
-        to=tuple(_address(mailbox) for mailbox in group.to), message_uuid=str(hold.id),
+        sender=_address(sender), subject=subject, text=texts.text, html=texts.html, to=to, cc=cc, bcc=bcc,
+        reply_to=reply_to, headers=dict(event.content.headers), tags=event.tags, metadata=event.metadata,
+        message_uuid=str(hold.id),
     )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel, SecretStr
 
 from janus_mail.providers.contract import Adapter
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
+from janus_mail.providers.sendgrid import SendGridAdapter
+from janus_mail.providers.sendgrid_config import SendGridConfig
 from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.timeouts import Timeouts
@@ -38,12 +40,16 @@ def _smtp(config: SmtpConfig, timeouts: Timeouts) -> Adapter:
     return SmtpAdapter(config, timeouts=timeouts.smtp)
 
 
+def _sendgrid(config: SendGridConfig, timeouts: Timeouts) -> Adapter:
+    return SendGridAdapter(config, timeouts=timeouts.http)
+
+
 KINDS: Mapping[str, Kind] = {
     kind.kind: kind
     for kind in (
         Kind("smtp", "SMTP", SmtpConfig, _smtp),
         Kind("ses", "Amazon SES"),
-        Kind("sendgrid", "SendGrid"),
+        Kind("sendgrid", "SendGrid", SendGridConfig, _sendgrid),
         Kind("mailgun", "Mailgun"),
         Kind("mandrill", "Mandrill"),
         Kind("mailtrap", "Mailtrap"),
