@@ -7,7 +7,9 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from janus_mail import pages
+from janus_mail.accounts import endpoints as accounts
 from janus_mail.compat import form_api
+from janus_mail.delivery import crash_points
 from janus_mail.events import endpoints as events
 from janus_mail.routing import endpoints as routing
 from janus_mail.routing.environment import keep_environment_provider
@@ -40,6 +42,7 @@ async def _prepare(context: Context) -> None:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Raises `SettingsError` where a setting is missing; PostgreSQL may come later."""
     settings = settings or load_settings()
+    crash_points.arm(settings.crash_at)
     logs.configure(settings.effective_log_format, settings.log_level)
     app = DocumentedApp(
         public_url=settings.public_url,
@@ -53,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(BodyLimit, default=_BODY_DEFAULT, limits=_BODY_LIMITS),
         ],
     )
-    for router in (events.router, routing.router, form_api.router, health.router):
+    for router in (events.router, routing.router, accounts.router, form_api.router, health.router):
         app.include_router(router)
     docs.install(app)
     pages.install(app)  # and with them the handlers of errors, so that browsers see a page

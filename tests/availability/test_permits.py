@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from janus_mail.delivery.permits import Closed, Permits, Stalled
+from janus_mail.availability.permits import Closed, Permits, Stalled
 
 WORKSPACE, OTHER = uuid.uuid4(), uuid.uuid4()
 HOLE, GOOD = uuid.uuid4(), uuid.uuid4()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import event as note
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,10 +16,32 @@ from janus_mail.content.compose import Content, Letter
 from janus_mail.errors import InvalidInput
 from janus_mail.events.rows import NewEvent
 from janus_mail.events.schemas import EventCreate
-from janus_mail.events.understand import Facts, understand
+from janus_mail.events.understand import Facts, KnownProvider, understand
 
 NOW = datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
 FACTS = Facts(NOW, ZoneInfo("UTC"), "janus@example.com", None, "resend", [])
+
+
+def provider(kind: str, *, enabled: bool = True, sandbox: bool = False) -> KnownProvider:
+    return KnownProvider(uuid.uuid4(), kind, kind, enabled, sandbox, None)
+
+
+def of_group(size: int, *providers: KnownProvider, **changes: Any) -> NewEvent:
+    event = EventCreate.model_validate(
+        {"email_subject": "Hi", "email_content": "Hi", "expected_sent_at": "now", "send_as": "group",
+         "recipients": [f"r{n}@example.com" for n in range(size)], **changes}
+    )  # fmt: skip
+    facts = Facts(NOW, ZoneInfo("UTC"), "janus@example.com", None, "resend", list(providers))
+    return understand(event, facts, workspace_id=uuid.uuid4(), created_by="a test")
+
+
+def test_a_group_that_a_provider_of_its_route_cannot_take_at_once_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="resend takes at most 50 recipients") as refused:
+        of_group(51, provider("sendgrid"), provider("resend"))
+    assert refused.value.code == "too_many_recipients"
+    of_group(50, provider("sendgrid"), provider("resend"))
+    of_group(51, provider("sendgrid"), provider("resend", enabled=False), provider("postmark", sandbox=True))
+    of_group(51, provider("sendgrid"), provider("resend"), provider="sendgrid", failover=False)
 
 
 def mostly(fit: st.SearchStrategy[str], odd: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

@@ -172,13 +172,16 @@ async def test_a_new_provider_takes_what_waits_for_one(
     assert await redis.exists("arq:queue")
 
 
+OTHERWISE = {"host": SMTP["host"], "max_connections": 5}
+
+
 @pytest.mark.parametrize(
     ("sent", "password"),
     [
-        ({"host": "mx.example.com", "username": "ann"}, "a-long-password"),
-        ({"host": "mx.example.com", "username": "ann", "password": "•••• word"}, "a-long-password"),
-        ({"host": "mx.example.com", "username": "ann", "password": "another-long-one"}, "another-long-one"),
-        ({"host": "mx.example.com", "password": None}, None),
+        ({**OTHERWISE, "username": "ann"}, "a-long-password"),
+        ({**OTHERWISE, "username": "ann", "password": "•••• word"}, "a-long-password"),
+        ({**OTHERWISE, "username": "ann", "password": "another-long-one"}, "another-long-one"),
+        ({**OTHERWISE, "password": None}, None),
     ],
 )
 async def test_a_stored_secret_stays_until_another_is_sent(
@@ -187,8 +190,22 @@ async def test_a_stored_secret_stays_until_another_is_sent(
     answer = await api.patch(f"/api/providers/{real}", json={"config": sent})
 
     assert answer.status_code == 200, answer.text
-    assert answer.json()["config"]["host"] == "mx.example.com"
+    assert answer.json()["config"]["max_connections"] == 5
     assert await stored_config(context, real) == {**sent, "password": password}
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"host": "evil.example.com"}, {"port": 2525}, {"security": "none"}, {"verify_certificate": False}]
+)
+async def test_a_stored_secret_is_never_sent_to_another_server(
+    api: httpx.AsyncClient, real: str, elsewhere: dict[str, object]
+) -> None:
+    config = {**SMTP, "password": "•••• word", **elsewhere}
+    answer = await api.patch(f"/api/providers/{real}", json={"config": config})
+    assert (answer.status_code, answer.json()["code"]) == (400, "secret_needed")
+    assert answer.json()["details"][0]["field"] == "config.password"
+    again = await api.patch(f"/api/providers/{real}", json={"config": {**config, "password": "told-anew-123"}})
+    assert again.status_code == 200
 
 
 async def test_a_mask_of_another_secret_is_refused(api: httpx.AsyncClient, context: Context, real: str) -> None:

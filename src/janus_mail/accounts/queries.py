@@ -1,4 +1,4 @@
-"""The SQL of API keys and of who calls."""
+"""The SQL of API keys, of who calls and of workspaces."""
 
 from typing import Final
 
@@ -43,3 +43,8 @@ REVOKE_KEY: Final = """
 """
 
 WORKSPACE_BY_NAME: Final = "SELECT id FROM workspaces WHERE name = $1"
+
+WORKSPACE: Final = "SELECT id, name, timezone, from_email, on_uncertain, paused_at FROM workspaces WHERE id = $1"
+
+# $1 workspace, $2 resend | park.
+SET_ON_UNCERTAIN: Final = "UPDATE workspaces SET on_uncertain = $2, updated_at = clock_timestamp() WHERE id = $1"

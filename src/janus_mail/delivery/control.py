@@ -1,10 +1,12 @@
-"""What callers and people may ask of messages that were accepted: cancel, change, send now, retry, settle.
+"""What callers and people may ask of messages that were accepted: cancel, change, send now, retry, settle, pause.
 
 Each works in its caller's transaction, locks in id order, raises fences so that no worker sends the old form, and marks
-the event for the roll-up.
+the event for the roll-up. A group that some recipients have has begun, though it waits for the others: it ends as sent
+and as nothing else.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -13,6 +15,8 @@ from typing import Literal
 from janus_mail.delivery.queries import requests
 from janus_mail.models.states import State
 from janus_mail.storage.database import Connection
+
+_PATIENCE_TIMEOUT_S = 600
 
 
 class Unset(Enum):
@@ -40,11 +44,32 @@ class Canceled:
     too_late: int
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many of a workspace's messages wait, how many of these are due, and how many are leaving."""
+
+    waiting: int
+    due: int
+    sending: int
+
+
 async def cancel(connection: Connection, workspace_id: uuid.UUID, event_id: uuid.UUID) -> Canceled:
     """Cancels what has not begun to leave."""
-    canceled: int = await connection.fetchval(requests.CANCEL, workspace_id, event_id)
-    too_late: int = await connection.fetchval(requests.TOO_LATE, workspace_id, event_id)
-    return Canceled(canceled, too_late)
+    return await cancel_events(connection, workspace_id, [event_id])
+
+
+async def cancel_events(connection: Connection, workspace_id: uuid.UUID, event_ids: Sequence[uuid.UUID]) -> Canceled:
+    """The same for several events; how many of them is for the caller to bound."""
+    canceled: int = await connection.fetchval(requests.CANCEL, workspace_id, event_ids)
+    rest = await would_cancel(connection, workspace_id, event_ids)
+    return Canceled(canceled, rest.too_late)
+
+
+async def would_cancel(connection: Connection, workspace_id: uuid.UUID, event_ids: Sequence[uuid.UUID]) -> Canceled:
+    """What `cancel_events` would answer at this moment; changes nothing."""
+    row = await connection.fetchrow(requests.CANCELABLE, workspace_id, event_ids)
+    assert row is not None  # noqa: S101  (it counts)
+    return Canceled(row["canceled"], row["too_late"])
 
 
 async def change(
@@ -98,3 +123,29 @@ async def try_waiting_now(connection: Connection, workspace_id: uuid.UUID) -> in
     """A provider takes mail again: what waited for one is due at once; how many that were."""
     many: int = await connection.fetchval(requests.TRY_WAITING_NOW, workspace_id)
     return many
+
+
+async def pause(connection: Connection, workspace_id: uuid.UUID) -> int:
+    """Nothing of the workspace is claimed any more; what is held but has not begun is taken back: how many that were.
+
+    A claim under way at the commit may not have seen the pause: calling this once more after the commit takes back what
+    it took.
+    """
+    await connection.execute(requests.PAUSE, workspace_id)
+    many: int = await connection.fetchval(requests.TAKE_BACK, workspace_id)
+    return many
+
+
+async def resume(connection: Connection, workspace_id: uuid.UUID, *, give_up_s: float = 86_400) -> int:
+    """The workspace's messages are claimed again; how many are due now. Where it is not paused nothing changes."""
+    if await connection.execute(requests.RESUME, workspace_id) != "UPDATE 0":
+        # Nobody else waits for these rows, and a million of them must not make resuming impossible.
+        await connection.execute(requests.RENEW_PATIENCE, workspace_id, give_up_s, timeout=_PATIENCE_TIMEOUT_S)
+    return (await waiting(connection, workspace_id)).due
+
+
+async def waiting(connection: Connection, workspace_id: uuid.UUID) -> Waiting:
+    """How the workspace's messages stand now."""
+    row = await connection.fetchrow(requests.WAITING, workspace_id)
+    assert row is not None  # noqa: S101  (it counts)
+    return Waiting(row["waiting"] + row["held"], row["due"] + row["held"], row["sending"])

@@ -1,23 +1,26 @@
 """Accepting: an event and its messages are stored in one transaction; the answer means that they are committed."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from zoneinfo import ZoneInfo
 
 import orjson
 
 from janus_mail.accounts.access import Caller
+from janus_mail.delivery.crash_points import reached
 from janus_mail.errors import NotFound
-from janus_mail.events import idempotency, queries
+from janus_mail.events import queries
 from janus_mail.events.answers import EventOut
-from janus_mail.events.idempotency import OnceOnly
 from janus_mail.events.rows import NewEvent
 from janus_mail.events.schemas import EventCreate
 from janus_mail.events.show import read_event, show_event
 from janus_mail.events.understand import Facts, KnownProvider, understand
 from janus_mail.storage.database import Connection
+from janus_mail.telemetry import metrics
+from janus_mail.web import idempotency
 from janus_mail.web.context import Context
+from janus_mail.web.idempotency import OnceOnly
 
 
 async def accept(context: Context, caller: Caller, event: EventCreate) -> EventOut:
@@ -52,8 +55,10 @@ async def _make(context: Context, connection: Connection, caller: Caller, event:
     return new
 
 
-async def announce(context: Context, workspace_id: uuid.UUID, new: Iterable[NewEvent]) -> None:
+async def announce(context: Context, workspace_id: uuid.UUID, new: Sequence[NewEvent]) -> None:
     """After the commit. Whatever is lost here, or never comes to be called, the patrol makes good."""
+    reached("after_accept")
+    metrics.accepted(len(new), sum(len(event.messages) for event in new))
     context.bell.ring(event.due_at for event in new)
     await context.list_cache.renew(workspace_id)
 

@@ -13,6 +13,11 @@ from janus_mail.providers.outcomes import Outcome
 _EVENT_ID = "0199f2b8-6d0c-7a3e-9f5b-2f6f1d1c9a01"
 _MESSAGE_ID = "0199f2b8-6d0c-7a3e-9f5b-30a1c2d3e4f5"
 
+# Of a recipient: a state of its own, `waiting`, or the state in which its message ended.
+RecipientWord = Literal[
+    "waiting", "sent", "deferred", "failed", "uncertain", "canceled", "expired", "suppressed", "parked"
+]
+
 Id = Annotated[uuid.UUID, Field(title="Id", examples=[_EVENT_ID])]
 Instant = Annotated[datetime, Field(description="RFC 3339, in UTC.", examples=["2026-07-15T08:00:00Z"])]
 
@@ -24,11 +29,14 @@ class MailboxOut(BaseModel):
     name: str | None = Field(None, title="Name", examples=["Ann Example"])
 
 
-class EventOut(BaseModel):
-    """An event as it was understood, and how far it is."""
-
+class _Named(BaseModel):
     id: Id
     status: EventStatus = Field(title="Status", description="Follows from its messages' states.", examples=["pending"])
+
+
+class UnderstoodEvent(BaseModel):
+    """What an event says, with what was filled in."""
+
     email_subject: str = Field(title="Subject", examples=["Hello World"])
     email_content: str | None = Field(title="Plain text", examples=["This is a test email."])
     email_html: str | None = Field(title="HTML", examples=["<p>This is a test email.</p>"])
@@ -62,6 +70,11 @@ class EventOut(BaseModel):
         description="What the caller may not have meant, in words.",
         examples=[["2024-07-15T10:00:00Z is past: the mail leaves at once."]],
     )
+
+
+class EventOut(UnderstoodEvent, _Named):
+    """An event as it was understood, and how far it is."""
+
     created_at: Instant = Field(title="When it was accepted")
     created_by: str | None = Field(title="Who scheduled it", examples=["API key ci"])
     updated_at: Instant = Field(title="When it last changed")
@@ -94,6 +107,17 @@ class MovedAnswer(EventAnswer):
 
     message: str = Field(title="What was done, in words", examples=["3 messages go out now."])
     messages: int = Field(title="How many", examples=[3])
+
+
+class CancelManyAnswer(BaseModel):
+    """What was stopped of many events, or would be."""
+
+    status: Literal["success"] = Field("success", title="Always `success`", examples=["success"])
+    message: str = Field(title="What was done, in words", examples=["3 messages of 2 events would be canceled."])
+    dry_run: bool = Field(title="Whether it was only counted", examples=[True])
+    events: int = Field(title="Events that fit and are not over", examples=[2])
+    messages: int = Field(title="Messages that were stopped, or would be", examples=[3])
+    too_late: int = Field(title="Messages of these events that were leaving or had left", examples=[0])
 
 
 class BatchItem(BaseModel):
@@ -161,7 +185,64 @@ class AttemptOut(BaseModel):
     response: str | None = Field(title="What the server said", examples=["2.0.0 Ok: queued as 4F2C"])
 
 
+class RecipientOut(BaseModel):
+    """What became of one recipient of a group's mail."""
+
+    address: str = Field(title="Address", examples=["ann@example.com"])
+    role: Literal["to", "cc", "bcc"] = Field(title="Where it stands", examples=["to"])
+    state: RecipientWord = Field(
+        title="What became of it",
+        description="`waiting`: no server has answered for it yet. `sent`: a provider accepted it. `deferred`: refused "
+        "for now, to be tried again. `failed`: refused for good, or given up. Where the message ended, or is "
+        "`uncertain`, without an answer for this recipient, it is the message's state.",
+        examples=["sent"],
+    )
+    code: str | None = Field(title="Short form of the answer", examples=["250"])
+    response: str | None = Field(title="What the server said of it", examples=["2.1.5 Ok"])
+
+
 class MessageDetail(MessageOut):
     """A message with its attempts, first first."""
 
     attempts: list[AttemptOut] = Field(title="Attempts")
+    recipients: list[RecipientOut] = Field(
+        title="Recipients", description="Of a group, in its order; otherwise empty: `recipient` says it."
+    )
+
+
+class RouteStep(BaseModel):
+    """A provider that may be tried."""
+
+    provider: ProviderRef
+    sandbox: bool = Field(title="Whether the mail ends in the local mailbox", examples=[False])
+    note: str | None = Field(title="What slows it", examples=["At most 5 mails a second."])
+
+
+class LeftOut(BaseModel):
+    """A provider that is not tried."""
+
+    provider: ProviderRef
+    reason: str = Field(title="Why, in words", examples=["its daily quota is used up"])
+    until: Instant | None = Field(title="Until when", description="Null: until somebody or something changes it.")
+
+
+class RouteOut(BaseModel):
+    """Whom a mail would be tried with at this moment."""
+
+    providers: list[RouteStep] = Field(title="In the order in which they are tried")
+    left_out: list[LeftOut] = Field(title="Every other provider")
+    notes: list[str] = Field(
+        title="What else keeps the mail back",
+        examples=[["The workspace is paused: nothing leaves until it is resumed."]],
+    )
+
+
+class DryRunAnswer(BaseModel):
+    """What an event would be and where its mail would go. Nothing was stored."""
+
+    status: Literal["success"] = Field("success", title="Always `success`", examples=["success"])
+    message: str = Field(title="What was done, in words", examples=["Nothing was stored."])
+    event: UnderstoodEvent
+    messages: int = Field(title="How many mails it would make", examples=[1])
+    due_at: Instant = Field(title="When they would be due", description="A time in the past means now.")
+    route: RouteOut

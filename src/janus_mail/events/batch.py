@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 from janus_mail.accounts.access import Caller
 from janus_mail.errors import Detail, InvalidInput
-from janus_mail.events import idempotency
 from janus_mail.events.accept import announce, insert, read_facts
 from janus_mail.events.answers import BatchAnswer, BatchItem, BatchRefusal
-from janus_mail.events.idempotency import OnceOnly
 from janus_mail.events.rows import NewEvent
 from janus_mail.events.schemas import EventCreate, Refused
 from janus_mail.events.understand import Facts, understand
 from janus_mail.models.states import EventStatus
 from janus_mail.storage.database import Connection
+from janus_mail.web import idempotency
 from janus_mail.web.context import Context
+from janus_mail.web.idempotency import OnceOnly
 
 MAX_MESSAGES = 100_000
 

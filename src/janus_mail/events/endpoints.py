@@ -5,20 +5,22 @@ import uuid
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Header, Path, Query, Request, Response
+from fastapi import Depends, Header, Path, Query, Response
 
 from janus_mail.accounts.access import ReadEvents, WriteEvents
 from janus_mail.errors import InvalidInput
 from janus_mail.events import answers, batch, listing, retry, show
 from janus_mail.events.accept import accept, accept_once
 from janus_mail.events.cancel import cancel
+from janus_mail.events.cancel_many import CanceledMany, cancel_matching
 from janus_mail.events.change import change
-from janus_mail.events.idempotency import OnceOnly, once_only
+from janus_mail.events.dry_run import dry_run
 from janus_mail.events.listing import EventFilters, MessageFilters
-from janus_mail.events.schemas import BatchCreate, EventChange, EventCreate, ResolveRequest
+from janus_mail.events.schemas import BatchCreate, EventChange, EventCreate, EventsCancel, ResolveRequest
 from janus_mail.events.wait import MAX_WAIT_S, preferred_wait_s, wait_until_final
 from janus_mail.web.context import ContextDep
 from janus_mail.web.errors import responses
+from janus_mail.web.idempotency import REPLAYED, Once
 from janus_mail.web.pages_of import Page, PageQuery
 from janus_mail.web.routes import api_router
 
@@ -33,34 +35,10 @@ MessageId = Annotated[uuid.UUID, Path(description="The message.")]
 _VERSION = re.compile(r'"?(\d{1,9})"?', re.ASCII)
 
 
-async def _once(
-    context: ContextDep,
-    request: Request,
-    key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            description="1 to 256 characters: the same request under the same key is done once in 24 hours.",
-            examples=["5f0c7a1e-order-4711"],
-        ),
-    ] = None,
-) -> OnceOnly | None:
-    if key is None:
-        return None
-    return once_only(
-        key, method=request.method, path=request.url.path, query=request.url.query, body=await request.body(),
-        keep_s=context.settings.idempotency_seconds,
-    )  # fmt: skip
-
-
-Once = Annotated[OnceOnly | None, Depends(_once)]
-
-
 def _string_header(description: str, example: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}, "example": example}
 
 
-_REPLAYED = {"Idempotent-Replayed": _string_header("`true` when this request had been answered before.", "true")}
 _CACHED = {"X-Cache": _string_header("Where the list came from: `hit`, `miss` or `bypass`.", "hit")}
 _ETAG = {"ETag": _string_header("The event's version, for `If-Match`.", '"1"')}
 
@@ -77,7 +55,7 @@ _ETAG = {"ETag": _string_header("The event's version, for `If-Match`.", '"1"')}
             "headers": {
                 "Location": _string_header("The event.", "/api/events/0199f2b8-6d0c-7a3e-9f5b-2f6f1d1c9a01"),
                 "Preference-Applied": _string_header("The waiting that was done.", "wait=2"),
-                **_REPLAYED,
+                **REPLAYED,
             },
         },
     },
@@ -118,7 +96,7 @@ async def post_event(
     tags=_EVENTS,
     status_code=201,
     summary="Schedule many emails",
-    responses={**responses(409), 201: {"description": "In the order of the request.", "headers": _REPLAYED}},
+    responses={**responses(409), 201: {"description": "In the order of the request.", "headers": REPLAYED}},
 )
 async def post_batch(
     context: ContextDep,
@@ -137,6 +115,30 @@ async def post_batch(
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return answer
+
+
+@router.post("/events/dry-run", tags=_EVENTS, summary="Try an event without storing it")
+async def try_event(context: ContextDep, caller: WriteEvents, event: EventCreate) -> answers.DryRunAnswer:
+    """How the event is understood and where its mail would go now: whom it is tried with, and why each other is not.
+
+    Refused with what accepting it would be refused with; nothing is stored, not even an `Idempotency-Key`.
+    """
+    return await dry_run(context, caller, event)
+
+
+@router.post("/events/cancel", tags=_EVENTS, summary="Cancel many events")
+async def cancel_events(context: ContextDep, caller: WriteEvents, which: EventsCancel) -> answers.CancelManyAnswer:
+    """Stops all that is not yet leaving of the events that fit every filter given; one filter at least is required.
+
+    With `dry_run`, which is how it is unless you say `false`, it counts and changes nothing. Events are canceled a few
+    hundred at a time: a request that is cut off has canceled some of them, and may be sent again for the others.
+    """
+    filters = EventFilters(**which.model_dump(exclude={"dry_run"}))
+    done = await cancel_matching(context, caller, filters, dry_run=which.dry_run)
+    return answers.CancelManyAnswer(
+        message=_what_was_canceled(done), dry_run=done.dry_run, events=done.events, messages=done.messages,
+        too_late=done.too_late,
+    )  # fmt: skip
 
 
 @router.get(
@@ -277,3 +279,10 @@ def _version(if_match: str | None, version: int | None) -> int:
 
 def _messages(many: int) -> str:
     return "1 message" if many == 1 else f"{many:,} messages"
+
+
+def _what_was_canceled(done: CanceledMany) -> str:
+    events = "1 event" if done.events == 1 else f"{done.events:,} events"
+    verb = "would be canceled" if done.dry_run else "canceled"
+    too_late = f"; {done.too_late:,} too late" if done.too_late else ""
+    return f"{_messages(done.messages)} of {events} {verb}{too_late}."

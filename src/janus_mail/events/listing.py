@@ -70,9 +70,7 @@ def refuse_unknown_filters(*known: type) -> Any:
 
 async def list_events(context: Context, caller: Caller, filters: EventFilters, page: PageRequest) -> Page[EventOut]:
     """Raises InvalidInput for a filter that cannot be read. A page whose contents are large ends early."""
-    values = _given(filters, page)
-    _read_addresses(values)
-    await _read_instants(context, caller, values)
+    values = _with_cursor(await read_filters(context, caller, filters), page)
     rows = await context.database.pool.fetch(
         queries.list_events(values, MOST_CONTENT_OCTETS), caller.workspace_id, page.fetch, *values.values()
     )
@@ -89,8 +87,7 @@ async def list_messages(
     context: Context, caller: Caller, filters: MessageFilters, page: PageRequest
 ) -> Page[MessageOut]:
     """Raises InvalidInput for a filter that cannot be read."""
-    values = _given(filters, page)
-    _read_addresses(values)
+    values = _with_cursor(await read_filters(context, caller, filters), page)
     rows = await context.database.pool.fetch(
         queries.list_messages(values), caller.workspace_id, page.fetch, *values.values()
     )
@@ -113,10 +110,17 @@ async def count_by_status(context: Context, caller: Caller) -> dict[EventStatus,
     return {status: counted.get(status, 0) for status in EventStatus}
 
 
-def _given(filters: EventFilters | MessageFilters, page: PageRequest) -> dict[str, Any]:
-    """The values by which to filter, by name."""
+async def read_filters(context: Context, caller: Caller, filters: EventFilters | MessageFilters) -> dict[str, Any]:
+    """The values by which to filter, by name, as they are stored. Raises InvalidInput (`invalid_filter`)."""
     given = {field.name: getattr(filters, field.name) for field in fields(filters)}
-    return {name: value for name, value in {**given, "cursor": page.cursor}.items() if value is not None}
+    values = {name: value for name, value in given.items() if value is not None}
+    _read_addresses(values)
+    await _read_instants(context, caller, values)
+    return values
+
+
+def _with_cursor(values: dict[str, Any], page: PageRequest) -> dict[str, Any]:
+    return values | ({"cursor": page.cursor} if page.cursor is not None else {})
 
 
 def _read_addresses(values: dict[str, Any]) -> None:

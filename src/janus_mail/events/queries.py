@@ -1,8 +1,9 @@
 """The SQL of events, named. Every statement keeps to one workspace, which is $1."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from janus_mail.events.rows import EVENT_COLUMNS
+from janus_mail.models.states import State
 
 # What bears on accepting, a row a provider (one of nulls where there is none), the route's order.
 FACTS = """
@@ -47,25 +48,6 @@ INSERT_EVENTS = """
     FROM unnest($30::uuid[], $31::uuid[], $32::text[], $33::text[], $34::text[])
              AS m (id, event_id, recipient, recipient_name, variables)
          JOIN event e ON e.id = m.event_id
-"""
-
-# $2 a number made of workspace, route and key.
-LOCK_KEY = "SELECT pg_try_advisory_xact_lock($1)"
-
-# $2 route, $3 key, $4 how many seconds an answer is kept.
-KEPT_ANSWER = """
-    SELECT request_hash, resource_id, answer FROM idempotency_keys
-    WHERE workspace_id = $1 AND route = $2 AND key = $3
-      AND created_at > clock_timestamp() - $4 * interval '1 second'
-"""
-
-# An old row under this key is over its time: a younger one would have been answered.
-KEEP_ANSWER = """
-    INSERT INTO idempotency_keys (workspace_id, route, key, request_hash, status, resource_id, answer)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
-    ON CONFLICT (workspace_id, route, key) DO UPDATE
-    SET request_hash = excluded.request_hash, status = excluded.status, resource_id = excluded.resource_id,
-        answer = excluded.answer, created_at = clock_timestamp()
 """
 
 _COLUMNS = ", ".join(EVENT_COLUMNS)
@@ -133,6 +115,35 @@ ATTEMPTS = """
     FROM attempts WHERE workspace_id = $1 AND message_id = $2 ORDER BY number
 """
 
+# Everyone whom a group's mail goes to, in its order, with what servers said of each; nobody where it is no group's.
+# $2 message.
+RECIPIENTS = """
+    SELECT mailbox.value->>'email' AS address, part.role, r.state, r.code, r.response
+    FROM messages m JOIN events e ON e.id = m.event_id
+         CROSS JOIN LATERAL jsonb_each(e.group_recipients) AS part (role, mailboxes)
+         CROSS JOIN LATERAL jsonb_array_elements(part.mailboxes) WITH ORDINALITY AS mailbox (value, place)
+         LEFT JOIN message_recipients r
+             ON r.workspace_id = $1 AND r.message_id = m.id AND r.address = mailbox.value->>'email'
+    WHERE m.workspace_id = $1 AND m.id = $2
+    ORDER BY array_position(ARRAY['to', 'cc', 'bcc'], part.role), mailbox.place
+"""
+
+# What keeps a provider back at this moment, a row for each of its circuits that is not closed (one of nulls where none
+# is); a row of nulls where there is no provider. `rested`: the next mail may try it again.
+STANDING = """
+    SELECT w.paused_at, p.id AS provider_id, coalesce(u.used, 0) AS used,
+           (date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') + interval '1 day') AT TIME ZONE 'UTC' AS new_day,
+           c.sender_domain, c.state, c.reason, c.until, c.until <= clock_timestamp() AS rested
+    FROM workspaces w
+         LEFT JOIN providers p ON p.workspace_id = w.id AND p.deleted_at IS NULL
+         LEFT JOIN provider_usage u ON u.provider_id = p.id AND u.day = (clock_timestamp() AT TIME ZONE 'UTC')::date
+         LEFT JOIN circuits c ON c.provider_id = p.id AND c.state <> 'closed'
+    WHERE w.id = $1
+    ORDER BY p.position, p.id, c.sender_domain
+"""
+
+NOW = "SELECT clock_timestamp()"
+
 # The providers that a filter may mean by an id, a name or a kind; removed ones too, for what they once sent.
 _PROVIDERS_NAMED = """
     SELECT id FROM providers
@@ -159,6 +170,12 @@ _EVENT_FILTERS = {
     "provider": f"""(lower(e.provider) = lower({{0}}) OR EXISTS (
         SELECT FROM messages m WHERE m.event_id = e.id AND m.provider_id IN ({_PROVIDERS_NAMED})))""",
 }
+
+# Of all that fit, those behind one event, and none that came after the question.
+_BOUNDS = {"after": "e.id > {0}", "accepted_by": "e.created_at <= {0}"}
+
+# The states in ix_messages_trouble.
+_TROUBLE = (State.FAILED, State.PARKED, State.UNCERTAIN)
 
 _MESSAGE_FILTERS = {
     "cursor": "m.id < {0}",
@@ -195,9 +212,31 @@ def list_events(filters: Iterable[str], most_octets: int) -> str:
     """  # noqa: S608
 
 
-def list_messages(filters: Iterable[str]) -> str:
-    """The newest $2 messages that pass the filters, whose values are $3, $4, …"""
-    return f"{_MESSAGE} true {_conditions(_MESSAGE_FILTERS, filters)} ORDER BY m.id DESC LIMIT $2"
+def events_to_cancel(filters: Iterable[str], most_messages: int) -> str:
+    """The oldest events, up to $2, that pass the filters (whose values are $3, $4, …) and are not over.
+
+    Fewer are given where they have many messages: none comes after `most_messages`. A person who takes up again what
+    was over has its status renewed in the same request, so the status is right here.
+    """
+    return f"""
+        WITH batch AS (
+            SELECT e.id, e.recipients_count FROM events e
+            WHERE e.workspace_id = $1 AND e.deleted_at IS NULL AND e.status IN ('pending', 'sending')
+              {_conditions(_EVENT_FILTERS | _BOUNDS, filters)}
+            ORDER BY e.id LIMIT $2
+        ),
+        measured AS (SELECT id, sum(recipients_count) OVER (ORDER BY id) - recipients_count AS before FROM batch)
+        SELECT id FROM measured WHERE before <= {most_messages} ORDER BY id
+    """  # noqa: S608
+
+
+def list_messages(filters: Mapping[str, object]) -> str:
+    """The newest $2 messages that pass the filters, whose values are $3, $4, …
+
+    A state of trouble is named once more, for the planner to see that the index of these states holds all of it.
+    """
+    trouble = "".join(f"AND m.state = '{state.value}'" for state in _TROUBLE if state == filters.get("state"))
+    return f"{_MESSAGE} true {_conditions(_MESSAGE_FILTERS, filters)} {trouble} ORDER BY m.id DESC LIMIT $2"
 
 
 def _conditions(known: dict[str, str], filters: Iterable[str]) -> str:

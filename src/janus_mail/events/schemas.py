@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 from janus_mail.content.characters import UNFIT_IN_HEADER, UNFIT_IN_NAME, check_text
 from janus_mail.content.headers import check_custom_header
 from janus_mail.errors import InvalidInput
+from janus_mail.models.states import EventStatus
 from janus_mail.web.validation import invalid_input
 
 MAX_RECIPIENTS: Final = 10_000
@@ -348,6 +349,45 @@ class BatchCreate(_Strict):
         list[Annotated[EventCreate, WrapValidator(_or_refused)]],
         Field(title="Events", min_length=1, max_length=MAX_BATCH),
     ]
+
+
+_Word = Annotated[str, StringConstraints(min_length=1, max_length=320), AfterValidator(_plain)]
+_Instant = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    AfterValidator(_plain),
+    Field(
+        description="ISO 8601; without an offset in the workspace's zone. `after` includes it, `before` does not.",
+        examples=["2026-07-15T10:00:00Z"],
+    ),
+]
+
+
+class EventsCancel(_Strict):
+    """Which events to cancel: those that fit every filter given, as in `GET /api/events`. One filter is required."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tag": "welcome", "dry_run": True}]})
+
+    status: Annotated[EventStatus | None, Field(title="Status", examples=["pending"])] = None
+    recipient: Annotated[_Word | None, Field(title="To this address", examples=["test@example.com"])] = None
+    from_email: Annotated[_Word | None, Field(title="Naming this sender", examples=["ann@example.com"])] = None
+    tag: Annotated[_Word | None, Field(title="With this tag", examples=["welcome"])] = None
+    provider: Annotated[
+        _Word | None, Field(title="Asked for, or last tried: a provider's id, name or kind", examples=["Amazon SES"])
+    ] = None
+    q: Annotated[_Word | None, Field(title="Words of the subject", examples=["invoice"])] = None
+    created_after: Annotated[_Instant | None, Field(title="Accepted from then on")] = None
+    created_before: Annotated[_Instant | None, Field(title="Accepted before")] = None
+    expected_after: Annotated[_Instant | None, Field(title="Due from then on")] = None
+    expected_before: Annotated[_Instant | None, Field(title="Due before")] = None
+    dry_run: Annotated[
+        bool,
+        Field(
+            strict=True,
+            title="Only count",
+            description="True unless you say otherwise: nothing is canceled by a request that does not mean it.",
+        ),
+    ] = True
 
 
 class ResolveRequest(_Strict):

@@ -9,9 +9,17 @@ from janus_mail.accounts.access import Caller
 from janus_mail.delivery.rollup import status_of
 from janus_mail.errors import NotFound
 from janus_mail.events import queries
-from janus_mail.events.answers import AttemptOut, EventOut, MessageDetail, MessageOut, ProviderRef
+from janus_mail.events.answers import (
+    AttemptOut,
+    EventOut,
+    MessageDetail,
+    MessageOut,
+    ProviderRef,
+    RecipientOut,
+    UnderstoodEvent,
+)
 from janus_mail.events.rows import EVENT_COLUMNS, EventRow
-from janus_mail.models.states import FINAL, Priority, State
+from janus_mail.models.states import FINAL, Priority, RecipientState, State
 from janus_mail.web.context import Context
 
 _NO_EVENT = "There is no such event."
@@ -50,13 +58,18 @@ async def require_event(context: Context, caller: Caller, event_id: uuid.UUID) -
 
 
 async def read_message(context: Context, caller: Caller, message_id: uuid.UUID) -> MessageDetail:
-    """A message with its attempts. Raises NotFound."""
+    """A message with its attempts and, of a group, what became of each recipient. Raises NotFound."""
     async with context.database.transaction() as connection:
         record = await connection.fetchrow(queries.MESSAGE, caller.workspace_id, message_id)
         attempts = await connection.fetch(queries.ATTEMPTS, caller.workspace_id, message_id)
+        recipients = await connection.fetch(queries.RECIPIENTS, caller.workspace_id, message_id)
     if record is None:
         raise NotFound(_NO_MESSAGE)
-    return MessageDetail(**_message(record), attempts=[_attempt(attempt) for attempt in attempts])
+    return MessageDetail(
+        **_message(record),
+        attempts=[_attempt(attempt) for attempt in attempts],
+        recipients=[_recipient(recipient, State(record["state"])) for recipient in recipients],
+    )
 
 
 def event_row(record: asyncpg.Record) -> EventRow:
@@ -65,21 +78,32 @@ def event_row(record: asyncpg.Record) -> EventRow:
 
 
 def show_event(row: EventRow) -> EventOut:
-    group = row.group_recipients or {}
     return EventOut.model_validate(
         {
-            "id": row.id, "status": row.status, "email_subject": row.subject, "email_content": row.text,
-            "email_html": row.html, "expected_sent_at": row.expected_sent_at, "timezone": row.timezone,
-            "recipients": row.first_recipients, "recipients_count": row.recipients_count, "cc": group.get("cc", []),
-            "bcc": group.get("bcc", []), "reply_to": row.reply_to, "send_as": row.send_as,
-            "from_email": row.from_email, "from_name": row.from_name, "provider": row.provider,
-            "failover": row.failover, "priority": _PRIORITIES[row.priority], "expires_at": row.expires_at,
-            "on_uncertain": row.on_uncertain, "headers": row.headers, "tags": row.tags, "metadata": row.metadata,
-            "warnings": row.warnings, "created_at": row.created_at, "created_by": row.created_by,
-            "updated_at": row.updated_at, "exactly_sent_at": row.exactly_sent_at,
+            **_content(row), "id": row.id, "status": row.status, "created_at": row.created_at,
+            "created_by": row.created_by, "updated_at": row.updated_at, "exactly_sent_at": row.exactly_sent_at,
             "error_message": row.error_message, "counts": _NONE_YET | row.counts, "version": row.version,
         }
     )  # fmt: skip
+
+
+def show_understood(row: EventRow) -> UnderstoodEvent:
+    """An event that is not stored."""
+    return UnderstoodEvent.model_validate(_content(row))
+
+
+def _content(row: EventRow) -> dict[str, Any]:
+    group = row.group_recipients or {}
+    return {
+        "email_subject": row.subject, "email_content": row.text, "email_html": row.html,
+        "expected_sent_at": row.expected_sent_at, "timezone": row.timezone,
+        "recipients": row.first_recipients, "recipients_count": row.recipients_count, "cc": group.get("cc", []),
+        "bcc": group.get("bcc", []), "reply_to": row.reply_to, "send_as": row.send_as,
+        "from_email": row.from_email, "from_name": row.from_name, "provider": row.provider,
+        "failover": row.failover, "priority": _PRIORITIES[row.priority], "expires_at": row.expires_at,
+        "on_uncertain": row.on_uncertain, "headers": row.headers, "tags": row.tags, "metadata": row.metadata,
+        "warnings": row.warnings,
+    }  # fmt: skip
 
 
 def show_message(record: asyncpg.Record) -> MessageOut:
@@ -103,3 +127,13 @@ def _attempt(record: asyncpg.Record) -> AttemptOut:
         id=shown.pop("provider_id"), kind=shown.pop("provider_kind"), name=shown.pop("provider_name")
     )
     return AttemptOut(provider=provider, **shown)
+
+
+def _recipient(record: asyncpg.Record, message: State) -> RecipientOut:
+    """Of whom no server spoke shares the message's end; what was deferred fails when the message ends without it."""
+    state = record["state"]
+    if state is None:
+        state = message.value if message in FINAL or message is State.UNCERTAIN else "waiting"
+    elif state == RecipientState.DEFERRED and message in FINAL and message is not State.PARKED:
+        state = RecipientState.FAILED.value
+    return RecipientOut(**{**record, "state": state})

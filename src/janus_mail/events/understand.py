@@ -26,6 +26,7 @@ from janus_mail.events.recipients import Audience, as_columns, check_placeholder
 from janus_mail.events.rows import EventRow, NewEvent, NewMessage
 from janus_mail.events.schemas import EventCreate
 from janus_mail.models.states import EventStatus, Priority, State
+from janus_mail.providers.registry import KINDS
 
 MAX_YEARS_AHEAD = 5
 _FIRST_RECIPIENTS = 20
@@ -69,6 +70,8 @@ def understand(event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, cre
     )  # fmt: skip
     sender = read_sender(event.from_email, event.from_name, facts)
     chosen = _chosen_provider(event.provider, facts)
+    if event.send_as == "group":
+        _check_group_size(len(audience), chosen, facts, failover=event.failover)
     _require_sender(sender, chosen, facts, failover=event.failover)
     row = EventRow(
         id=uuid7(), workspace_id=workspace_id, created_by=created_by, created_at=facts.now, updated_at=facts.now,
@@ -175,6 +178,23 @@ def _chosen_provider(name: str | None, facts: Facts) -> KnownProvider | None:
         message = f"There is no provider {name}." + (f" There are {known}." if known else "")
         raise InvalidInput(message, code="unknown_provider", details=[Detail("provider", message)])
     return provider
+
+
+def _check_group_size(size: int, chosen: KnownProvider | None, facts: Facts, *, failover: bool) -> None:
+    """Raises InvalidInput (`too_many_recipients`) where a provider of its route takes no group of this size."""
+    if chosen is not None and not failover:
+        route = [chosen]
+    else:
+        sandbox = chosen.sandbox if chosen is not None else all(p.sandbox for p in facts.providers)
+        route = [p for p in facts.providers if p.enabled and p.sandbox == sandbox]
+    for provider in route:
+        kind = KINDS.get(provider.kind)
+        if kind is not None and kind.most_recipients is not None and size > kind.most_recipients:
+            message = (
+                f"{provider.name} takes at most {kind.most_recipients} recipients in one mail: "
+                "make the group smaller, or send with send_as: individual."
+            )
+            raise InvalidInput(message, code="too_many_recipients", details=[Detail("recipients", message)])
 
 
 def _require_sender(sender: Mailbox | None, chosen: KnownProvider | None, facts: Facts, *, failover: bool) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, SecretStr
 
 from janus_mail.providers.contract import Adapter
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
-from janus_mail.providers.sendgrid import SendGridAdapter
+from janus_mail.providers.sendgrid import MAX_RECIPIENTS, SendGridAdapter
 from janus_mail.providers.sendgrid_config import SendGridConfig
 from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
@@ -34,6 +34,8 @@ class Kind:
     label: str
     config_model: type[BaseModel] | None = None
     make: Callable[[Any, Timeouts], Adapter] | None = None
+    most_recipients: int | None = None  # of one mail, in all; null: no limit is known
+    destination: frozenset[str] = frozenset()  # settings that say where the secrets are sent
 
 
 def _smtp(config: SmtpConfig, timeouts: Timeouts) -> Adapter:
@@ -47,14 +49,27 @@ def _sendgrid(config: SendGridConfig, timeouts: Timeouts) -> Adapter:
 KINDS: Mapping[str, Kind] = {
     kind.kind: kind
     for kind in (
-        Kind("smtp", "SMTP", SmtpConfig, _smtp),
-        Kind("ses", "Amazon SES"),
-        Kind("sendgrid", "SendGrid", SendGridConfig, _sendgrid),
-        Kind("mailgun", "Mailgun"),
+        Kind(
+            "smtp",
+            "SMTP",
+            SmtpConfig,
+            _smtp,
+            destination=frozenset({"preset", "host", "port", "security", "verify_certificate"}),
+        ),
+        Kind("ses", "Amazon SES", most_recipients=50),
+        Kind(
+            "sendgrid",
+            "SendGrid",
+            SendGridConfig,
+            _sendgrid,
+            most_recipients=MAX_RECIPIENTS,
+            destination=frozenset({"endpoint"}),
+        ),
+        Kind("mailgun", "Mailgun", most_recipients=1000),
         Kind("mandrill", "Mandrill"),
         Kind("mailtrap", "Mailtrap"),
-        Kind("postmark", "Postmark"),
-        Kind("resend", "Resend"),
+        Kind("postmark", "Postmark", most_recipients=50),
+        Kind("resend", "Resend", most_recipients=50),
         Kind("brevo", "Brevo"),
     )
 }

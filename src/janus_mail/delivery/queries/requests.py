@@ -1,35 +1,47 @@
-"""What a caller or a person asks of messages that were accepted. $1 is the workspace, $2 the event."""
+"""What a caller or a person asks of messages that were accepted. $1 is the workspace, $2 the event or the events."""
 
-LOCK_MESSAGES = """
-    SELECT count(*) FILTER (
-               WHERE state IN ('sending', 'uncertain', 'sent', 'parked')
-                  OR (state IN ('scheduled', 'leased') AND resends > 0)
-           )::int AS begun,
+from janus_mail.delivery.queries.clock import CLOCK
+
+# Waits, and yet has begun: a resend may have left already, and of a group some have it.
+_WAITS_BEGUN = "state IN ('scheduled', 'leased') AND (resends > 0 OR sent_at IS NOT NULL)"
+
+# It is leaving, may have left, or has.
+_BEGUN = f"(state IN ('sending', 'uncertain', 'sent', 'parked') OR ({_WAITS_BEGUN}))"
+
+LOCK_MESSAGES = f"""
+    SELECT count(*) FILTER (WHERE {_BEGUN})::int AS begun,
            count(*) FILTER (WHERE state IN ('scheduled', 'leased', 'failed'))::int AS open
-    FROM (SELECT state, resends FROM messages WHERE workspace_id = $1 AND event_id = $2 ORDER BY id FOR UPDATE) held
-"""
+    FROM (
+        SELECT state, resends, sent_at FROM messages WHERE workspace_id = $1 AND event_id = $2 ORDER BY id FOR UPDATE
+    ) held
+"""  # noqa: S608
 
+# $2 uuid[] events.
 CANCEL = """
     WITH held AS MATERIALIZED (
         SELECT id FROM messages
-        WHERE workspace_id = $1 AND event_id = $2 AND state IN ('scheduled', 'leased') ORDER BY id FOR UPDATE
+        WHERE workspace_id = $1 AND event_id = ANY($2::uuid[]) AND state IN ('scheduled', 'leased')
+        ORDER BY id FOR UPDATE
     ),
     moved AS (
         UPDATE messages m
-        SET state = CASE WHEN m.resends = 0 THEN 'canceled' ELSE 'parked' END,  -- a resend: it may have left already
+        SET state = CASE WHEN m.resends > 0 THEN 'parked'  -- it may have left already
+                         WHEN m.sent_at IS NOT NULL THEN 'sent'  -- some of its group have it
+                         ELSE 'canceled' END,
             fence = m.fence + 1, version = m.version + 1, waiting_for = NULL, leased_by = NULL, lease_expires_at = NULL
         FROM held WHERE m.id = held.id
-        RETURNING m.state
+        RETURNING m.event_id, m.state
     ),
-    marked AS (INSERT INTO event_dirty (workspace_id, event_id) VALUES ($1, $2))
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT $1::uuid, event_id FROM moved)
     SELECT count(*) FILTER (WHERE state = 'canceled')::int FROM moved
 """
 
-# What can no longer be called back: it is leaving, may have left, or has.
-TOO_LATE = """
-    SELECT count(*)::int FROM messages
-    WHERE workspace_id = $1 AND event_id = $2 AND state IN ('sending', 'uncertain', 'sent', 'parked')
-"""
+# What CANCEL would cancel, and what can no longer be called back. $2 uuid[] events.
+CANCELABLE = f"""
+    SELECT count(*) FILTER (WHERE state IN ('scheduled', 'leased') AND NOT {_BEGUN})::int AS canceled,
+           count(*) FILTER (WHERE {_BEGUN})::int AS too_late
+    FROM messages WHERE workspace_id = $1 AND event_id = ANY($2::uuid[])
+"""  # noqa: S608
 
 # $3 new due time or null, $4 new priority or null, $5 whether to set the expiry, $6 the expiry.
 CHANGE = """
@@ -78,7 +90,11 @@ RETRY = """
             expires_at = NULL,
             fence = m.fence + 1, version = m.version + 1
         FROM held WHERE m.id = held.id
-        RETURNING m.id
+        RETURNING m.id, m.resends
+    ),
+    reopened AS (  -- none of a failed group has it: all of them are asked once more
+        UPDATE message_recipients r SET state = 'deferred'
+        FROM moved WHERE r.message_id = moved.id AND moved.resends = 0 AND r.state = 'failed'
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) VALUES ($1, $2))
     SELECT count(*)::int FROM moved
@@ -88,7 +104,9 @@ RETRY = """
 SETTLE = """
     WITH moved AS (
         UPDATE messages
-        SET state = $3, fence = fence + 1, version = version + 1, waiting_for = NULL,
+        SET state = CASE WHEN $3 = 'failed' AND sent_at IS NOT NULL THEN 'sent'  -- some of its group have it
+                         ELSE $3 END,
+            fence = fence + 1, version = version + 1, waiting_for = NULL,
             sent_at = CASE WHEN $3 = 'sent' THEN coalesce(sent_at, clock_timestamp()) ELSE sent_at END,
             last_error = CASE WHEN $3 = 'sent' THEN NULL ELSE last_error END,
             round = round + CASE WHEN $3 = 'scheduled' THEN 1 ELSE 0 END,
@@ -104,11 +122,13 @@ SETTLE = """
     INSERT INTO event_dirty (workspace_id, event_id) SELECT workspace_id, event_id FROM moved RETURNING event_id
 """
 
-# A provider takes mail again: what waited for one need not wait any longer. $1 workspace.
+# A provider takes mail again: what waited for one need not wait any longer. What another holds is being seen to.
+# $1 workspace.
 TRY_WAITING_NOW = """
     WITH held AS MATERIALIZED (
         SELECT id FROM messages
-        WHERE workspace_id = $1 AND state = 'scheduled' AND waiting_for IN ('circuit', 'retry') ORDER BY id FOR UPDATE
+        WHERE workspace_id = $1 AND state = 'scheduled' AND waiting_for IN ('circuit', 'retry', 'rate', 'quota')
+        ORDER BY id FOR UPDATE SKIP LOCKED
     ),
     moved AS (
         UPDATE messages m SET next_try_at = clock_timestamp(), waiting_for = NULL, version = m.version + 1
@@ -118,3 +138,52 @@ TRY_WAITING_NOW = """
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
     SELECT count(*)::int FROM moved
 """
+
+# Nothing is claimed from its commit on. $1 workspace.
+PAUSE = """
+    UPDATE workspaces SET paused_at = clock_timestamp(), updated_at = clock_timestamp()
+    WHERE id = $1 AND paused_at IS NULL
+"""
+
+# What is held and has not begun. $1 workspace.
+TAKE_BACK = """
+    WITH held AS MATERIALIZED (
+        SELECT id FROM messages WHERE workspace_id = $1 AND state = 'leased' ORDER BY id FOR UPDATE
+    ),
+    moved AS (
+        UPDATE messages m
+        SET state = 'scheduled', fence = m.fence + 1, version = m.version + 1, leased_by = NULL, lease_expires_at = NULL
+        FROM held WHERE m.id = held.id
+        RETURNING m.event_id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT $1::uuid, event_id FROM moved)
+    SELECT count(*)::int FROM moved
+"""
+
+# $1 workspace.
+RESUME = """
+    UPDATE workspaces SET paused_at = NULL, updated_at = clock_timestamp() WHERE id = $1 AND paused_at IS NOT NULL
+"""
+
+# A pause must not use up the time in which a message is retried: what has less than half of it left gets all of it
+# again. The priorities lead into the index of lanes. $1 workspace, $2 seconds until a message is given up.
+RENEW_PATIENCE = f"""
+    WITH {CLOCK},
+    held AS MATERIALIZED (
+        SELECT m.id FROM messages m, clock
+        WHERE m.workspace_id = $1 AND m.state = 'scheduled' AND m.priority IN (0, 1, 2) AND m.next_try_at <= clock.now
+          AND m.give_up_at < clock.now + $2::float8 / 2 * interval '1 second'
+        ORDER BY m.id FOR UPDATE OF m
+    )
+    UPDATE messages m SET give_up_at = clock.now + $2::float8 * interval '1 second'
+    FROM held, clock WHERE m.id = held.id
+"""  # noqa: S608
+
+# How many wait for their time or their next try, are due, and are leaving. $1 workspace.
+WAITING = f"""
+    WITH {CLOCK}
+    SELECT count(*)::int AS waiting, (count(*) FILTER (WHERE next_try_at <= clock.now))::int AS due,
+           (SELECT count(*)::int FROM messages WHERE workspace_id = $1 AND state = 'leased') AS held,
+           (SELECT count(*)::int FROM messages WHERE workspace_id = $1 AND state = 'sending') AS sending
+    FROM messages, clock WHERE workspace_id = $1 AND state = 'scheduled' AND priority IN (0, 1, 2)
+"""  # noqa: S608
