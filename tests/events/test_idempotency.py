@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from janus_mail.events import accept as accepting
+from janus_mail.events import intake
 from janus_mail.storage.database import Database
 from tests.events.conftest import EVENT, stored
 
@@ -40,7 +41,7 @@ async def test_a_request_under_a_key_that_is_still_running_is_told_so(
     api: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, go_on = asyncio.Event(), asyncio.Event()
-    insert = accepting.insert
+    insert = intake.insert
 
     async def slow_insert(*arguments: Any) -> None:
         held.set()

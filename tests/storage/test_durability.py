@@ -2,9 +2,9 @@
 
 import asyncpg
 import pytest
+from tests.conftest import NewDatabase
 
 from janus_mail.storage.database import Database
-from tests.conftest import NewDatabase
 
 
 @pytest.mark.parametrize(("set_to", "used"), [("off", "on"), ("on", "on"), ("remote_apply", "remote_apply")])

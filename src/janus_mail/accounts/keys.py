@@ -9,12 +9,15 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
+import asyncpg
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts import queries
 from janus_mail.errors import InvalidInput, NotFound
+from janus_mail.storage.coalesce import Coalescer, PerDatabase
 from janus_mail.storage.database import Database
 
 ALL_SCOPES: Final = ("events:read", "events:write", "providers:read", "providers:write", "admin")
@@ -82,7 +85,7 @@ async def create_key(
 async def prove_key(database: Database, key: str) -> ProvenKey | None:
     """Whose key this is; none if it is unknown, expired or revoked. The digest is compared in constant time."""
     match = _KEY.fullmatch(key)
-    row = await database.pool.fetchrow(queries.KEY_BY_PREFIX, match[1]) if match else None
+    row = await _keys(database)(match[1]) if match else None
     if row is None or not hmac.compare_digest(row["digest"], _digest(key)) or not row["valid"]:
         return None
     return ProvenKey(
@@ -110,6 +113,17 @@ async def revoke_key(database: Database, *, workspace: str, prefix: str) -> None
     """From now on the key is refused; revoking twice changes nothing. Raises `NotFound`."""
     if await database.pool.fetchval(queries.REVOKE_KEY, workspace, prefix) is None:
         raise NotFound(f"Workspace {workspace!r} has no key {prefix!r}.")
+
+
+async def _read_keys(database: Database, prefixes: Sequence[str]) -> list[asyncpg.Record | None]:
+    found = {row["prefix"]: row for row in await database.pool.fetch(queries.KEYS_BY_PREFIX, list(set(prefixes)))}
+    return [found.get(prefix) for prefix in prefixes]
+
+
+# The keys of requests that come at the same moment are looked up together.
+_keys: PerDatabase[Coalescer[str, asyncpg.Record | None]] = PerDatabase(
+    lambda database: Coalescer(partial(_read_keys, database), lanes=1, keep=lambda _: False)
+)
 
 
 def _random(length: int) -> str:

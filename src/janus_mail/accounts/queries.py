@@ -3,13 +3,13 @@
 from typing import Final
 
 # «stale»: its last use is to be noted again, by the database's clock.
-KEY_BY_PREFIX: Final = """
-    SELECT key.id, key.name, key.digest, key.scopes, key.workspace_id, workspace.name AS workspace_name,
+KEYS_BY_PREFIX: Final = """
+    SELECT key.prefix, key.id, key.name, key.digest, key.scopes, key.workspace_id, workspace.name AS workspace_name,
            key.revoked_at IS NULL AND (key.expires_at IS NULL OR key.expires_at > clock_timestamp()) AS valid,
            key.last_used_at IS NULL OR key.last_used_at < clock_timestamp() - interval '1 minute' AS stale
     FROM api_keys AS key
     JOIN workspaces AS workspace ON workspace.id = key.workspace_id
-    WHERE key.prefix = $1
+    WHERE key.prefix = ANY($1::text[])
 """
 
 # Again the condition: of several requests at once, one writes.

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from janus_mail.delivery.coalesce import Coalescer
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.queries import tries
 from janus_mail.delivery.recipients import RecipientResult
 from janus_mail.models.states import Priority, State, WaitingFor
 from janus_mail.providers.outcomes import Outcome
+from janus_mail.storage.coalesce import Coalescer
 from janus_mail.storage.database import Database
 from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from janus_mail.accounts.access import Caller
 from janus_mail.errors import Detail, InvalidInput
-from janus_mail.events.accept import announce, insert, read_facts
+from janus_mail.events.accept import announce
 from janus_mail.events.answers import BatchAnswer, BatchItem, BatchRefusal
+from janus_mail.events.intake import insert, read_facts
 from janus_mail.events.rows import NewEvent
 from janus_mail.events.schemas import EventCreate, Refused
 from janus_mail.events.understand import Facts, understand
@@ -80,7 +81,7 @@ async def _store(
         message = f"A batch may make up to {MAX_MESSAGES:,} messages; this one makes {messages:,}."
         raise InvalidInput(message, code="too_many_messages", details=[Detail("events", message)])
     if new:
-        await insert(context, connection, caller.workspace_id, new)
+        await insert(connection, new, context.settings.give_up_seconds)
     if once is not None:
         await idempotency.keep(connection, caller.workspace_id, once, answer=answer.model_dump(mode="json"))
 

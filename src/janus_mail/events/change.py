@@ -11,8 +11,8 @@ from janus_mail.delivery import control
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.errors import Conflict, Detail, InvalidInput, NotFound
 from janus_mail.events import queries
-from janus_mail.events.accept import read_facts
 from janus_mail.events.instants import Instant
+from janus_mail.events.intake import read_facts
 from janus_mail.events.recipients import as_columns, check_placeholders, read_mailboxes
 from janus_mail.events.rows import EventRow
 from janus_mail.events.schemas import EventChange

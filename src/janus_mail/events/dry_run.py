@@ -11,8 +11,8 @@ from janus_mail.accounts.access import Caller
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.delivery.route import Wish, route
 from janus_mail.events import queries
-from janus_mail.events.accept import read_facts
 from janus_mail.events.answers import DryRunAnswer, LeftOut, ProviderRef, RouteOut, RouteStep
+from janus_mail.events.intake import read_facts
 from janus_mail.events.schemas import EventCreate
 from janus_mail.events.show import show_understood
 from janus_mail.events.understand import understand

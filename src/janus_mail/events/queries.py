@@ -1,4 +1,5 @@
-"""The SQL of events, named. Every statement keeps to one workspace, which is $1."""
+"""The SQL of events, named. Every statement keeps to one workspace, which is $1, but for those that accept: they serve
+the requests of one moment, each row with its own."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,10 +8,10 @@ from janus_mail.models.states import State
 
 # What bears on accepting, a row a provider (one of nulls where there is none), the route's order.
 FACTS = """
-    SELECT clock_timestamp() AS now, w.timezone, w.from_email, w.allowed_senders, w.on_uncertain,
+    SELECT w.id AS workspace_id, clock_timestamp() AS now, w.timezone, w.from_email, w.allowed_senders, w.on_uncertain,
            p.id AS provider_id, p.kind, p.name, p.enabled, p.sandbox, p.from_email AS provider_from_email
     FROM workspaces w LEFT JOIN providers p ON p.workspace_id = w.id AND p.deleted_at IS NULL
-    WHERE w.id = $1
+    WHERE w.id = ANY($1::uuid[])
     ORDER BY p.position, p.id
 """
 
@@ -18,12 +19,12 @@ FACTS = """
 INSERT_EVENTS = """
     WITH event AS MATERIALIZED (
         SELECT * FROM unnest(
-            $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+            $1::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
             $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::int[], $16::timestamptz[], $17::text[],
             $18::text[], $19::text[], $20::int[], $21::text[], $22::uuid[], $23::bool[], $24::text[], $25::text[],
             $26::text[], $27::text[], $28::timestamptz[], $29::timestamptz[]
-        ) AS e (id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata, expected_sent_at,
-                timezone, priority, expires_at, send_as, group_recipients, first_recipients, recipients_count,
+        ) AS e (workspace_id, id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata,
+                expected_sent_at, timezone, priority, expires_at, send_as, group_recipients, first_recipients, recipients_count,
                 provider, provider_id, failover, on_uncertain, warnings, created_by, counts, created_at, due_at)
     ),
     stored AS (
@@ -32,7 +33,7 @@ INSERT_EVENTS = """
             expected_sent_at, timezone, priority, expires_at, send_as, group_recipients, first_recipients,
             recipients_count, provider, provider_id, failover, on_uncertain, warnings, created_by, counts, created_at,
             updated_at)
-        SELECT $1, id, subject, text, html, from_email, from_name, reply_to::jsonb, headers::jsonb,
+        SELECT workspace_id, id, subject, text, html, from_email, from_name, reply_to::jsonb, headers::jsonb,
                ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)), metadata::jsonb, expected_sent_at, timezone,
                priority, expires_at, send_as, group_recipients::jsonb, first_recipients::jsonb, recipients_count,
                provider, provider_id, failover, on_uncertain,
@@ -43,8 +44,8 @@ INSERT_EVENTS = """
     INSERT INTO messages (
         workspace_id, id, event_id, recipient, recipient_name, variables, due_at, next_try_at, priority, expires_at,
         give_up_at)
-    SELECT $1, m.id, m.event_id, m.recipient, m.recipient_name, m.variables::jsonb, e.due_at, e.due_at, e.priority,
-           e.expires_at, e.due_at + $2 * interval '1 second'
+    SELECT e.workspace_id, m.id, m.event_id, m.recipient, m.recipient_name, m.variables::jsonb, e.due_at, e.due_at,
+           e.priority, e.expires_at, e.due_at + $2 * interval '1 second'
     FROM unnest($30::uuid[], $31::uuid[], $32::text[], $33::text[], $34::text[])
              AS m (id, event_id, recipient, recipient_name, variables)
          JOIN event e ON e.id = m.event_id

@@ -48,6 +48,7 @@ class Database:
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", dsn: str) -> None:
         self.pool = pool
+        self.beside: dict[object, Any] = {}  # what others keep as long as this is open
         self._engine = engine(dsn, poolclass=NullPool)
 
     @classmethod

@@ -4,15 +4,17 @@ A page is stored under a random token of its workspace, read before the database
 A token and not a counter: Redis may evict any key, and a counter that starts again would revive old pages.
 """
 
+import asyncio
 import hashlib
 import logging
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from redis.asyncio import Redis
 
+from janus_mail.storage.coalesce import Coalescer
 from janus_mail.storage.redis import REDIS_AWAY
 
 CacheUse = Literal["hit", "miss", "bypass"]
@@ -28,6 +30,8 @@ class ListCache:
         self._seconds = seconds
         # Workspaces whose renewal failed: their stored pages may be stale until one succeeds.
         self._stale: set[uuid.UUID] = set()
+        # Many requests of one moment need one token, made after each of them has committed.
+        self._renewals = Coalescer(self._renew, lanes=1)
 
     async def serve(
         self, workspace_id: uuid.UUID, query: str, make: Callable[[], Awaitable[bytes]]
@@ -54,13 +58,17 @@ class ListCache:
         """Called after a commit that changed what lists show. Never raises; false when Redis could not be told."""
         if self._redis is None or not workspace_ids:
             return True
+        return all(await asyncio.gather(*map(self._renewals, set(workspace_ids))))
+
+    async def _renew(self, workspace_ids: Sequence[uuid.UUID]) -> Sequence[bool]:
+        assert self._redis is not None  # noqa: S101
         try:
             await self._redis.mset({_key(workspace_id): secrets.token_hex(16) for workspace_id in workspace_ids})
         except REDIS_AWAY:
             self._stale.update(workspace_ids)
-            return False
+            return [False] * len(workspace_ids)
         self._stale.difference_update(workspace_ids)
-        return True
+        return [True] * len(workspace_ids)
 
     async def renew_stale(self) -> None:
         """Make good what could not be renewed; cheap when nothing is owed."""

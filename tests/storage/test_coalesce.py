@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from janus_mail.delivery.coalesce import Coalescer
+from janus_mail.storage.coalesce import Coalescer
 
 
 class Store:
@@ -77,3 +77,37 @@ async def test_a_caller_that_is_cancelled_does_not_take_its_item_back() -> None:
     caller.cancel()
     await write.drain()
     assert store.calls == [[1]]
+
+
+class Gate(Store):
+    """Holds each call until it is let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+
+    async def __call__(self, items: Sequence[int]) -> list[int]:
+        answers = await super().__call__(items)
+        await self.open.wait()
+        return answers
+
+
+async def test_with_lanes_what_comes_while_one_is_under_way_goes_together_next() -> None:
+    gate = Gate()
+    ask = Coalescer(gate, lanes=1, most=3)
+    first = asyncio.create_task(ask(1))
+    async with asyncio.timeout(5):
+        while not gate.calls:
+            await asyncio.sleep(0)
+    rest = [asyncio.create_task(ask(n)) for n in range(2, 7)]
+    await asyncio.sleep(0)
+    assert gate.calls == [[1]]
+    gate.open.set()
+    assert [await task for task in (first, *rest)] == [2, 4, 6, 8, 10, 12]
+    assert gate.calls == [[1], [2, 3, 4], [5, 6]]
+
+
+async def test_with_lanes_nobody_waits_in_a_quiet_moment() -> None:
+    ask = Coalescer(Store(), lanes=1)
+    async with asyncio.timeout(1):
+        assert [await ask(n) for n in (1, 2, 3)] == [2, 4, 6]

@@ -1,4 +1,5 @@
-"""Many small durable writes as few statements: what arrives within a few milliseconds is written together."""
+"""Many small statements as few: what is asked for within a few milliseconds, or while another is under way, goes
+together."""
 
 import asyncio
 import logging
@@ -8,10 +9,11 @@ from typing import Generic, TypeVar
 
 import asyncpg
 
-from janus_mail.storage.database import CONNECTION_LOST, connection_lost
+from janus_mail.storage.database import CONNECTION_LOST, Database, connection_lost
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Held = TypeVar("Held")
 
 # The statement was right and met another one: the same again will do.
 _COLLISION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -20,7 +22,10 @@ _log = logging.getLogger(__name__)
 
 
 class Coalescer(Generic[Item, Answer]):
-    """Gathers items for `delay_s` and writes them with one call of `write`, which answers one result an item.
+    """Gathers items and writes them with one call of `write`, which answers one result an item.
+
+    They are gathered for `delay_s`; with `lanes` instead as long as so many writes are under way, so that nobody waits
+    in a quiet moment and batches grow with the load.
 
     A write whose connection broke is repeated until it is through (so `write` must be idempotent), unless `keep`
     says that the item is not worth it any more; its caller then gets the error. An item that the database refuses
@@ -31,13 +36,15 @@ class Coalescer(Generic[Item, Answer]):
         self,
         write: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
         *,
-        delay_s: float,
+        delay_s: float = 0.0,
         most: int = 200,
+        lanes: int | None = None,
         keep: Callable[[Item], bool] = lambda _: True,
     ) -> None:
         self._write = write
         self._delay_s = delay_s
         self._most = most
+        self._lanes = lanes
         self._keep = keep
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -48,7 +55,10 @@ class Coalescer(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, future))
-        if len(self._waiting) >= self._most:
+        if self._lanes is not None:
+            if self._timer is None and len(self._writes) < self._lanes:
+                self._timer = loop.call_later(0, self._start)  # with what else comes in this turn of the loop
+        elif len(self._waiting) >= self._most:
             self._start()
         elif self._timer is None:
             self._timer = loop.call_later(self._delay_s, self._start)
@@ -65,10 +75,15 @@ class Coalescer(Generic[Item, Answer]):
             self._timer.cancel()
             self._timer = None
         if self._waiting:
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             task = asyncio.get_running_loop().create_task(self._write_through(batch))
             self._writes.add(task)
-            task.add_done_callback(self._writes.discard)
+            task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if self._lanes is not None and self._waiting:
+            self._start()
 
     async def _write_through(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         failures = 0
@@ -113,3 +128,16 @@ class Coalescer(Generic[Item, Answer]):
         middle = len(batch) // 2
         await self._write_through(batch[:middle])
         await self._write_through(batch[middle:])
+
+
+class PerDatabase(Generic[Held]):
+    """What a process makes once for each database that it has open."""
+
+    def __init__(self, make: Callable[[Database], Held]) -> None:
+        self._make = make
+
+    def __call__(self, database: Database) -> Held:
+        if self not in database.beside:
+            database.beside[self] = self._make(database)
+        held: Held = database.beside[self]
+        return held

@@ -1,0 +1,109 @@
+"""The way into the database: what is accepted at the same moment is read for and stored together."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import orjson
+
+from janus_mail.errors import NotFound
+from janus_mail.events import queries
+from janus_mail.events.rows import NewEvent
+from janus_mail.events.understand import Facts, KnownProvider
+from janus_mail.storage.coalesce import Coalescer, PerDatabase
+from janus_mail.storage.database import Connection, Database
+from janus_mail.web.context import Context
+
+# An event with more than this is a statement of its own: it would hold up the small ones.
+_SMALL_MESSAGES = 20
+_SMALL_CHARACTERS = 100_000
+_TOGETHER = 64
+
+_Stored = tuple[NewEvent, float]  # with the seconds until its messages are given up
+
+
+async def facts_for(context: Context, workspace_id: uuid.UUID) -> Facts:
+    """What bears on accepting, read after this was called. Raises NotFound when the workspace is gone."""
+    return _facts(context, await _reads(context.database)(workspace_id))
+
+
+async def read_facts(context: Context, connection: Connection, workspace_id: uuid.UUID) -> Facts:
+    """The same, in the caller's transaction."""
+    return _facts(context, await connection.fetch(queries.FACTS, [workspace_id]))
+
+
+async def store(context: Context, new: NewEvent) -> None:
+    """Returns when it is committed."""
+    give_up_s = context.settings.give_up_seconds
+    row = new.row
+    if len(new.messages) > _SMALL_MESSAGES or len(row.text or "") + len(row.html or "") > _SMALL_CHARACTERS:
+        async with context.database.pool.acquire() as connection:
+            await insert(connection, [new], give_up_s)
+    else:
+        await _writes(context.database)((new, give_up_s))
+
+
+async def insert(connection: Connection, new: Sequence[NewEvent], give_up_s: float) -> None:
+    """All or none, in one statement."""
+    rows = [event.row for event in new]
+    messages = list(chain.from_iterable(((event.row.id, m) for m in event.messages) for event in new))
+    await connection.execute(
+        queries.INSERT_EVENTS, [r.workspace_id for r in rows], give_up_s,
+        [r.id for r in rows], [r.subject for r in rows], [r.text for r in rows], [r.html for r in rows],
+        [r.from_email for r in rows], [r.from_name for r in rows], [_json(r.reply_to) for r in rows],
+        [_json(r.headers) for r in rows], [_json(r.tags) for r in rows], [_json(r.metadata) for r in rows],
+        [r.expected_sent_at for r in rows], [r.timezone for r in rows], [r.priority for r in rows],
+        [r.expires_at for r in rows], [r.send_as for r in rows],
+        [r.group_recipients and _json(r.group_recipients) for r in rows], [_json(r.first_recipients) for r in rows],
+        [r.recipients_count for r in rows], [r.provider for r in rows], [r.provider_id for r in rows],
+        [r.failover for r in rows],
+        [r.on_uncertain for r in rows], [_json(r.warnings) for r in rows], [r.created_by for r in rows],
+        [_json(r.counts) for r in rows], [r.created_at for r in rows], [event.due_at for event in new],
+        [m.id for _, m in messages], [event_id for event_id, _ in messages], [m.recipient for _, m in messages],
+        [m.recipient_name for _, m in messages], [_json(m.variables) for _, m in messages],
+    )  # fmt: skip
+
+
+def _facts(context: Context, rows: Sequence[asyncpg.Record]) -> Facts:
+    if not rows:
+        raise NotFound("The workspace is gone.")
+    first = rows[0]
+    return Facts(
+        now=first["now"], zone=ZoneInfo(first["timezone"] or context.settings.tz), from_email=first["from_email"],
+        allowed_senders=first["allowed_senders"], on_uncertain=first["on_uncertain"],
+        providers=[
+            KnownProvider(row["provider_id"], row["kind"], row["name"], row["enabled"], row["sandbox"],
+                          row["provider_from_email"])
+            for row in rows if row["provider_id"] is not None
+        ],
+    )  # fmt: skip
+
+
+async def _read(database: Database, workspace_ids: Sequence[uuid.UUID]) -> list[list[asyncpg.Record]]:
+    found: dict[uuid.UUID, list[asyncpg.Record]] = defaultdict(list)
+    for row in await database.pool.fetch(queries.FACTS, list(set(workspace_ids))):
+        found[row["workspace_id"]].append(row)
+    return [found[workspace_id] for workspace_id in workspace_ids]
+
+
+async def _write(database: Database, items: Sequence[_Stored]) -> list[None]:
+    async with database.pool.acquire() as connection:
+        await insert(connection, [new for new, _ in items], items[0][1])
+    return [None] * len(items)
+
+
+# Callers are told at once when the database is away: they can ask again, and this must not go on in their absence.
+_reads: PerDatabase[Coalescer[uuid.UUID, list[asyncpg.Record]]] = PerDatabase(
+    lambda database: Coalescer(partial(_read, database), lanes=1, keep=lambda _: False)
+)
+_writes: PerDatabase[Coalescer[_Stored, None]] = PerDatabase(
+    lambda database: Coalescer(partial(_write, database), lanes=2, most=_TOGETHER, keep=lambda _: False)
+)
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
