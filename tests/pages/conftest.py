@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 import httpx
 import pytest
 from fastapi import FastAPI
+from uuid_utils.compat import uuid7
 
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
@@ -66,4 +67,13 @@ async def gallery(database: Database, workspace_id: uuid.UUID) -> Gallery:
     """The workspace `default` with one of everything."""
     gallery = Gallery(database, SecretBox([TEST_KEY]), workspace_id)
     await fill(gallery, many=200)
+    return gallery
+
+
+@pytest.fixture
+async def another(database: Database) -> Gallery:
+    """A workspace that the visitor has no part in, with a provider."""
+    gallery = Gallery(database, SecretBox([TEST_KEY]), uuid7())
+    await database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'another')", gallery.workspace_id)
+    await gallery.provider("Amazon SES", "ses")
     return gallery

@@ -116,6 +116,43 @@ class Gallery:
             }],
         )  # fmt: skip
 
+    async def incident(
+        self, provider: str, state: str, cause: str, reason: str, *, ago_s: float, for_s: float | None = None,
+        domain: str = "", actor: str | None = None,
+    ) -> None:  # fmt: skip
+        """A change of a provider's circuit, which is as it says from then on."""
+        scope = (self.providers[provider], domain)
+        before = await self.database.pool.fetchrow(
+            "SELECT number, since, state FROM circuits WHERE provider_id = $1 AND sender_domain = $2", *scope
+        )
+        at = self.now - timedelta(seconds=ago_s)
+        change = {
+            "workspace_id": self.workspace_id, "provider_id": scope[0], "sender_domain": domain,
+            "number": before["number"] + 1 if before else 1, "state": state, "reason": reason,
+            "until": at + timedelta(seconds=for_s) if for_s is not None else None,
+        }  # fmt: skip
+        await self._insert("provider_incidents", [{**change, "id": uuid7(), "cause": cause, "actor": actor, "at": at}])
+        await self.database.pool.execute("DELETE FROM circuits WHERE provider_id = $1 AND sender_domain = $2", *scope)
+        goes_on = before is not None and (before["state"] == "closed") == (state == "closed")
+        since = before["since"] if before is not None and goes_on else at
+        await self._insert("circuits", [{**change, "trips": 1, "since": since}])
+
+    async def used(self, provider: str, many: int) -> None:
+        """Of today's quota."""
+        await self.database.pool.execute(
+            "INSERT INTO provider_usage (provider_id, day, workspace_id, used) "
+            "VALUES ($1, (clock_timestamp() AT TIME ZONE 'UTC')::date, $2, $3)",
+            self.providers[provider], self.workspace_id, many,
+        )  # fmt: skip
+
+    async def answered(self, subject: str, address: str, role: str, state: str, code: str, response: str) -> None:
+        """What a server said of one recipient of a group."""
+        await self.database.pool.execute(
+            "INSERT INTO message_recipients (message_id, address, workspace_id, role, state, code, response) "
+            "SELECT id, $2, $3, $4, $5, $6, $7 FROM messages WHERE event_id = $1",
+            self.events[subject], address, self.workspace_id, role, state, code, response,
+        )  # fmt: skip
+
     def _message(self, event_id: uuid.UUID, mail: Mail, due_at: datetime) -> dict[str, Any]:
         last = mail.tries[-1] if mail.tries else None
         return {
@@ -172,6 +209,8 @@ CUT = Tried("Mailgun", "uncertain", "disconnected", "", 0.3, 2000)
 LATER = Tried("Mailgun", "recipient_deferred", "451 4.7.1", "4.7.1 Greylisted, please come back later", 0.5, 310)
 AT_SES = Tried("Amazon SES", "accepted", "250 2.0.0", "2.0.0 Ok: 0102018e2b-7d3e", 0.04, 118)
 INVOICE = "Your March invoice is ready"
+GROUP = "Minutes of Tuesday’s meeting"
+DOUBTFUL = "Two tickets for the fair"
 HOUR, DAY = 3600.0, 86_400.0
 
 
@@ -250,3 +289,41 @@ def _catalogue(many: int) -> list[Mail]:
         else Mail(f"customer{n}@example.com", "leased")
         for n in range(many)
     ]
+
+
+async def trouble(gallery: Gallery) -> None:
+    """On top of `fill`: circuits with their history, limits, blocked senders, a group that was taken in part."""
+    await _circuits(gallery)
+    await gallery.database.pool.execute(
+        "UPDATE providers SET rate_per_second = 14, daily_quota = 50000 WHERE id = $1", gallery.providers["Amazon SES"]
+    )
+    await gallery.used("Amazon SES", 31_412)
+    later = Tried("Mailgun", "recipient_deferred", "451 4.7.1", "4.7.1 <ben@example.org>: try again later", 0.3, 240)
+    members = {
+        "to": [{"email": "ann@example.com", "name": "Ann Lee"}, {"email": "ben@example.org", "name": None}],
+        "cc": [{"email": "gone@example.net", "name": None}],
+        "bcc": [],
+    }
+    await gallery.event(
+        GROUP, [Mail("ann@example.com", "scheduled", (later,), waiting_for="retry")], due_in_s=-60, status="sending",
+        send_as="group", group_recipients=members, recipients_count=3,
+    )  # fmt: skip
+    await gallery.answered(GROUP, "ann@example.com", "to", "sent", "250", "2.1.5 Ok")
+    await gallery.answered(GROUP, "ben@example.org", "to", "deferred", "451 4.7.1", "4.7.1 try again later")
+    await gallery.answered(GROUP, "gone@example.net", "cc", "failed", "550 5.1.1", "5.1.1 User unknown")
+    doubtful = [Mail("iris@example.com", "sent", (AT_SES,)), Mail("omar@example.org", "parked", (CUT,))]
+    await gallery.event(DOUBTFUL, doubtful, due_in_s=-20 * 60, status="partly_sent", on_uncertain="park")
+
+
+async def _circuits(gallery: Gallery) -> None:
+    down = "5 failures in a row: 421 4.3.2 Service not available, closing transmission channel"
+    keys = "the provider refuses us: 535 5.7.8 Username and password not accepted"
+    await gallery.incident("Amazon SES", "open", "failures", down, ago_s=HOUR, for_s=30)
+    await gallery.incident("Amazon SES", "half_open", "probe", down, ago_s=HOUR - 31)
+    await gallery.incident("Amazon SES", "open", "probe", "the probe failed: 421 4.3.2", ago_s=HOUR - 32, for_s=60)
+    await gallery.incident("Amazon SES", "half_open", "probe", down, ago_s=HOUR - 100)
+    await gallery.incident("Amazon SES", "closed", "probe", "the probe passed", ago_s=HOUR - 101)
+    await gallery.incident("SendGrid", "open", "broken", keys, ago_s=30, for_s=600)
+    await gallery.incident("Mailgun", "open", "person", "the account is being moved", ago_s=300, actor="API key ops")
+    unverified = "the provider refuses us: 550 5.1.8 Sender domain not verified"
+    await gallery.incident("Amazon SES", "open", "broken", unverified, ago_s=60, for_s=600, domain="old.example")

@@ -22,7 +22,7 @@ from janus_mail.storage.embedded import EmbeddedPostgres, EmbeddedRedis
 from janus_mail.storage.secrets import SecretBox
 from tests.conftest import TEST_KEY, NewDatabase
 from tests.pages.browser import launched
-from tests.pages.gallery import INVOICE, Gallery, fill
+from tests.pages.gallery import GROUP, INVOICE, Gallery, fill, trouble
 from tests.pages.serving import served
 
 WORKSPACE = "Northwind Tools"
@@ -42,6 +42,24 @@ async def photograph(folder: Path, new_database: NewDatabase, redis_url: str) ->
                 ("error", "/nothing"),
             ):
                 await _in_every_mode(browser, folder, name, address + path)
+        async with workspace(new_database, redis_url, full=True) as (address, gallery):
+            await trouble(gallery)
+            history = f"/providers/{gallery.providers['Amazon SES']}/history"
+            for name, path in (
+                ("trouble-events", "/"),
+                ("trouble-providers", "/providers"),
+                ("history", history),
+                ("parked", "/parked"),
+                ("cancel", "/cancel?q=march+invoice"),
+                ("group", f"/events/{gallery.events[GROUP]}"),
+            ):
+                await _in_every_mode(browser, folder, name, address + path)
+            await gallery.database.pool.execute("UPDATE workspaces SET paused_at = clock_timestamp()")
+            await _in_every_mode(browser, folder, "paused", address)
+            await gallery.database.pool.execute("UPDATE workspaces SET paused_at = NULL")
+            down = "5 failures in a row: connection_refused"
+            await gallery.incident("Amazon SES", "open", "failures", down, ago_s=20, for_s=600)
+            await _in_every_mode(browser, folder, "closed", address)
         async with workspace(new_database, redis_url, full=False) as (address, _):
             await _in_every_mode(browser, folder, "empty", address)
 

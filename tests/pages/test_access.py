@@ -11,7 +11,7 @@ from tests.pages.conftest import HTML, Visitor
 from tests.pages.gallery import INVOICE, Gallery
 from tests.pages.reading import Page, faults_of
 
-PATHS = ["/", "/add", "/providers", "/mailbox", "/pulse"]
+PATHS = ["/", "/add", "/cancel", "/parked", "/providers", "/mailbox", "/pulse"]
 
 
 @pytest.mark.parametrize("path", PATHS)

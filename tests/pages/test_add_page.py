@@ -6,7 +6,7 @@ import pytest
 
 from janus_mail.storage.database import Database
 from tests.pages.conftest import Visitor
-from tests.pages.gallery import INVOICE, Gallery
+from tests.pages.gallery import INVOICE, Gallery, trouble
 from tests.pages.reading import Page, faults_of
 
 FILLED = {"email_subject": "Hello", "email_content": "It works.", "recipients": "ann@example.com"}
@@ -234,9 +234,23 @@ async def test_what_will_happen_is_told_before_it_is_sent(visitor: Visitor, gall
     assert "To 2 people, one mail each" in facts
     assert "bytes each" in facts
     assert [line.text for line in part.root.one("ol").all("li")] == [
-        "1 · Mailgun Sandbox", "2 · Amazon SES Sandbox", "3 · SendGrid Sandbox", "– · Google SMTP Switched off",
+        "1 · Mailgun Sandbox", "2 · Amazon SES Sandbox", "3 · SendGrid Sandbox",
+        "– · Google SMTP Left out Switched off",
     ]  # fmt: skip
     assert part.root.one("p", id="leaves").text.startswith("Wednesday 13 March 2030, 09:00 in Berlin: in")
+
+
+async def test_which_way_it_will_go_knows_of_circuits_and_quotas(visitor: Visitor, gallery: Gallery) -> None:
+    await trouble(gallery)
+    await gallery.database.pool.execute("UPDATE providers SET daily_quota = 100 WHERE name = 'Amazon SES'")
+    page = await visitor.get("/add")
+    lines = [line.text for line in page.main.one("div", id="ways").all("li")]
+    assert lines[0].startswith("– · Amazon SES Left out Its daily quota is used up, until 00:00 tomorrow")
+    assert "Its circuit is open: the provider refuses us: 535 5.7.8" in lines[1]
+    assert lines[2] == "– · Mailgun Left out Its circuit is open: the account is being moved"
+    assert lines[3] == "– · Google SMTP Left out Switched off"
+    assert "No provider can take the mail now: it waits until one can." in page.main.one("div", id="ways").text
+    assert "no provider can take it now" in page.main.one("div", id="happens").text
 
 
 async def test_half_a_form_says_what_it_can(visitor: Visitor, empty_gallery: Gallery) -> None:

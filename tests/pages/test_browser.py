@@ -14,7 +14,7 @@ from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
 from tests.delivery.conftest import working
 from tests.pages.browser import launched
-from tests.pages.gallery import INVOICE, NO_MAILBOX, Gallery, Mail
+from tests.pages.gallery import CUT, GROUP, INVOICE, NO_MAILBOX, Gallery, Mail, trouble
 from tests.pages.serving import served
 
 pytestmark = pytest.mark.timeout(90)
@@ -249,20 +249,83 @@ async def test_nothing_is_wider_than_the_window(opened: Open, gallery: Gallery) 
     address = f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.example"
     subject = "s" * 998
     await gallery.event(
-        subject, [Mail(address, "failed", (NO_MAILBOX,))], due_in_s=-60, status="failed", tags=["t" * 128],
+        subject, [Mail(address, "failed", (NO_MAILBOX,)), Mail(address, "parked", (CUT,))], due_in_s=-60,
+        status="failed", tags=["t" * 128],
         metadata={"k" * 128: "v" * 1024}, from_email=address, from_name="n" * 200,
     )  # fmt: skip
     await gallery.caught(subject, address, 1)
-    message = await gallery.database.pool.fetchval("SELECT id FROM messages WHERE recipient = $1", address)
+    await trouble(gallery)
+    reason = f"5 failures in a row: 421 {'x' * 300}"
+    await gallery.incident("Amazon SES", "open", "failures", reason, ago_s=60, for_s=600)
+    await gallery.database.pool.execute("UPDATE workspaces SET paused_at = clock_timestamp()")
+    message = await gallery.database.pool.fetchval("SELECT id FROM messages WHERE recipient = $1 LIMIT 1", address)
     event = gallery.events[subject]
     page = (await opened("/")).page
-    for path in ("/", f"/events/{event}?message={message}", f"/add?again={event}", "/providers", "/mailbox",
-                 "/mailbox?view=headers", f"/events/{gallery.events[INVOICE]}"):  # fmt: skip
+    history = f"/providers/{gallery.providers['Amazon SES']}/history"
+    for path in (
+        "/", f"/events/{event}?message={message}", f"/add?again={event}", "/providers", "/mailbox",
+        "/mailbox?view=headers", f"/events/{gallery.events[INVOICE]}", f"/events/{gallery.events[GROUP]}",
+        "/parked", f"/cancel?q={subject[:300]}", history,
+    ):  # fmt: skip
         await page.goto(path)
         for width in (320, 640, 1000, 1280):
             await page.set_viewport_size({"width": width, "height": 900})
             wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, (path, width, wide)
+
+
+async def test_escape_closes_a_question_and_gives_the_focus_back(opened: Open, gallery: Gallery) -> None:
+    page = (await opened("/")).page
+    question = page.get_by_text("Pause sending…")
+    await question.click()
+    await expect(page.get_by_role("button", name="Pause sending")).to_be_visible()
+    await page.get_by_role("button", name="Pause sending").focus()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("button", name="Pause sending")).to_be_hidden()
+    await expect(question).to_be_focused()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_sending_is_paused_and_resumed_by_hand(
+    opened: Open, empty_gallery: Gallery, engine: None, javascript: bool
+) -> None:
+    page = (await opened("/add", java_script_enabled=javascript)).page
+    await fill_in(page)
+    await page.get_by_text("In 1 hour", exact=True).click()
+    await page.get_by_role("button", name="Schedule").click()
+    await page.goto("/")
+    await page.get_by_text("Pause sending…").click()
+    await page.get_by_role("button", name="Pause sending").click()
+    await expect(page.locator("#band")).to_contain_text("Sending is paused since")
+    await page.get_by_role("link", name="Hello from a browser").click()
+    await page.get_by_text("Send now…").click()
+    await page.get_by_role("button", name="Send 1 email now").click()
+    await expect(page.locator("#way-now")).to_contain_text("The workspace is paused")
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.locator("#band")).to_be_hidden()
+    for _ in range(50):
+        if "Sent" in await page.locator("#due").inner_text():
+            break
+        await page.reload()
+    await expect(page.locator("#due")).to_contain_text("Sent")
+
+
+async def test_on_a_phone_an_opened_mail_is_in_sight(opened: Open, gallery: Gallery) -> None:
+    page = (await opened("/mailbox", viewport={"width": 390, "height": 600})).page
+    await page.get_by_role("link", name="Hello from Janus").click()
+    await expect(page.locator("#opened")).to_have_text("Hello from Janus")
+    await expect(page.locator("#opened")).to_be_in_viewport()
+
+
+async def test_which_way_a_mail_will_go_stays_open_while_the_form_is_filled_in(opened: Open, gallery: Gallery) -> None:
+    page = (await opened("/add")).page
+    await page.get_by_text("Which way will it go?").click()
+    ways = page.locator("#ways")
+    await expect(ways.get_by_role("listitem").first).to_contain_text("1 · Amazon SES")
+    await page.get_by_text("sender, copies").click()
+    await page.get_by_label("First provider").select_option("Mailgun")
+    await expect(ways.get_by_role("listitem").first).to_contain_text("1 · Mailgun")
+    await expect(ways).to_be_visible()
 
 
 async def test_dark_is_dark_and_light_is_light(opened: Open, gallery: Gallery) -> None:

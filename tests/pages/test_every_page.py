@@ -7,13 +7,15 @@ import pytest
 
 from janus_mail import pages
 from tests.pages.conftest import Visitor
-from tests.pages.gallery import INVOICE, Gallery
+from tests.pages.gallery import INVOICE, Gallery, trouble
 from tests.pages.reading import Page, faults_of
 
 
 async def every_page(visitor: Visitor, gallery: Gallery) -> dict[str, Page]:
     """Each page that the gallery has, with something opened where there is something to open."""
-    paths = ["/", "/?status=failed", "/?q=nothing+fits", "/add", "/providers", "/mailbox"]
+    paths = ["/", "/?status=failed", "/?q=nothing+fits", "/add", "/providers", "/mailbox", "/parked"]
+    paths += ["/cancel?status=pending", "/cancel?recipient=nobody"]
+    paths += [f"/providers/{provider_id}/history" for provider_id in gallery.providers.values()]
     for event_id in gallery.events.values():
         paths.append(f"/events/{event_id}")
         messages = await gallery.database.pool.fetch("SELECT id FROM messages WHERE event_id = $1 LIMIT 8", event_id)
@@ -23,7 +25,11 @@ async def every_page(visitor: Visitor, gallery: Gallery) -> dict[str, Page]:
     return {path: await visitor.get(path) for path in paths}
 
 
-async def test_no_page_stands_in_anybodys_way(visitor: Visitor, gallery: Gallery) -> None:
+@pytest.mark.parametrize("paused", [False, True])
+async def test_no_page_stands_in_anybodys_way(visitor: Visitor, gallery: Gallery, paused: bool) -> None:
+    if paused:
+        await trouble(gallery)
+        await gallery.database.pool.execute("UPDATE workspaces SET paused_at = clock_timestamp()")
     shown = await every_page(visitor, gallery)
     assert {path: faults for path, page in shown.items() if (faults := faults_of(page))} == {}
 
@@ -37,7 +43,7 @@ def test_the_sprite_has_no_icon_that_is_not_used() -> None:
     assert [name for name in drawn if f'"{name}"' not in said] == []
 
 
-@pytest.mark.parametrize("path", ["/", "/add", "/providers", "/mailbox", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/add", "/providers", "/mailbox", "/parked", "/nothing"])
 async def test_a_page_runs_and_loads_only_what_is_ours(visitor: Visitor, gallery: Gallery, path: str) -> None:
     answer = await visitor.client.get(path)
     policy = answer.headers["content-security-policy"]
@@ -60,7 +66,8 @@ async def test_a_page_is_the_visitors_alone_and_asked_for_anew(visitor: Visitor,
 
 async def test_pages_are_not_part_of_the_api_document(visitor: Visitor, empty_gallery: Gallery) -> None:
     paths = (await visitor.client.get("/openapi.json")).json()["paths"]
-    assert all(path.startswith(("/api/", "/send_email", "/view_sent", "/healthz", "/readyz")) for path in paths)
+    programs = ("/api/", "/send_email", "/view_sent", "/healthz", "/readyz", "/metrics")
+    assert all(path.startswith(programs) for path in paths)
 
 
 async def test_an_asset_of_another_version_is_not_kept(visitor: Visitor, empty_gallery: Gallery) -> None:

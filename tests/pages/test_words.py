@@ -166,6 +166,8 @@ def test_a_day_in_bars_has_its_own_scale_and_a_sentence() -> None:
         ("canceled.0.3", "Nothing was canceled: it was too late."),
         ("scheduled", "Scheduled. You can cancel it until it begins to leave."),
         ("mailbox_emptied.6", "6 caught mails deleted."),
+        ("resumed.0", "Sending goes on."),
+        ("resumed.12", "Sending goes on: 12 mails are due now."),
     ],
 )
 def test_what_was_done_is_said(cookie: str, sentence: str) -> None:
@@ -196,8 +198,31 @@ def test_a_cookie_that_says_nothing_we_know_says_nothing(cookie: str | None) -> 
 def test_the_pulse(
     alive: int, seen_s: float | None, overdue: int, any_events: bool, headline: str, detail: str
 ) -> None:
-    shown = pulse_words(alive, seen_s, overdue, any_events)
+    shown = pulse_words(alive, seen_s, overdue, any_events, waiting=0, paused=False)
     assert (shown.headline, shown.detail) == (headline, detail)
+
+
+def test_the_pulse_tells_of_mail_that_waits_for_a_provider_and_of_a_pause() -> None:
+    waits = pulse_words(1, 2.0, 0, True, waiting=12, paused=False)
+    assert (waits.headline, waits.tone) == ("12 wait for a provider", "warn")
+    assert pulse_words(1, 2.0, 0, True, waiting=1000, paused=False).headline == "1,000+ wait for a provider"
+    paused = pulse_words(1, 2.0, 3, True, waiting=12, paused=True)
+    assert (paused.headline, paused.detail) == ("Sending is paused", "3 mails are due and held back.")
+    assert pulse_words(1, 2.0, 0, True, waiting=0, paused=True).detail == "Nothing is due."
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [(0, "14:24"), (10, "00:24 tomorrow"), (-15, "23:24 yesterday"), (48, "14:24 on 14 Mar")],
+)
+def test_an_instant_in_a_sentence(hours: int, said: str) -> None:
+    assert BERLIN.at(NOW + timedelta(hours=hours)) == said
+
+
+def test_instants_in_a_warning_are_told_in_the_zone_of_who_looks() -> None:
+    warning = "2026-03-12T13:00:00Z is past: the mail leaves at once."
+    assert BERLIN.retold(warning) == "12 Mar, 14:00:00 Berlin time is past: the mail leaves at once."
+    assert BERLIN.retold("“tomorrow” was read as Friday.") == "“tomorrow” was read as Friday."
 
 
 def test_a_summary_of_nothing_is_nothing() -> None:

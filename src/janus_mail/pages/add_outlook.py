@@ -7,16 +7,14 @@ from datetime import timedelta
 from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.content.addresses import Mailbox
 from janus_mail.content.compose import Content, Letter, message_id
-from janus_mail.delivery.route import Wish, route
+from janus_mail.delivery.route import Wish
 from janus_mail.events.rows import NewEvent
 from janus_mail.models.states import SendAs
 from janus_mail.pages.add_check import ReadRecipients, Understood
 from janus_mail.pages.event_letter import NO_SENDER, sender_among
 from janus_mail.pages.times import Clock, city, exact, zone_named
-from janus_mail.pages.words import Look, count
+from janus_mail.pages.words import count
 
-_TAKES_MAIL = Look("Taking mail", "closed", "good")
-_SANDBOX = Look("Sandbox", "mailbox")
 _AT_ONCE = timedelta(seconds=1)
 
 
@@ -32,8 +30,6 @@ class Outlook:
     to_put_right: str
     octets: int
     many: bool
-    route: Sequence[tuple[int, str, Look]]
-    left_out: Sequence[tuple[str, str]]
     warnings: Sequence[str]
 
 
@@ -43,8 +39,7 @@ def outlook(
     """`zone` is the one that is chosen in the form."""
     new = understood.new
     there = clock.seen_from(zone_named(zone) or clock.zone)
-    wish = Wish(new.row.provider_id, new.row.failover, new.row.from_email) if new else Wish(None, True, None)
-    taken = route(wish, providers)
+    wish = wish_of(understood)
     leaves = _leaves(new, there) if new and "expected_sent_at" not in understood.wrong else ("", "", "", "")
     group = new is not None and new.row.send_as == SendAs.GROUP
     people = count(len(read.good), "person", "people")
@@ -55,10 +50,14 @@ def outlook(
         to_put_right=f"{count(len(read.bad), 'address', 'addresses')} to put right" if read.bad else "",
         octets=_octets(new, providers, wish, clock) if new and "email_content" not in understood.wrong else 0,
         many=len(read.good) > 1 and not group,
-        route=[(place, p.name, _SANDBOX if p.sandbox else _TAKES_MAIL) for place, p in enumerate(taken.order, 1)],
-        left_out=[(p.name, reason[0].upper() + reason[1:]) for p, reason in taken.left_out],
-        warnings=new.row.warnings if new and not understood.wrong else (),
+        warnings=[there.retold(w) for w in new.row.warnings] if new and not understood.wrong else (),
     )
+
+
+def wish_of(understood: Understood) -> Wish:
+    """What the form says so far about the route."""
+    row = understood.new.row if understood.new else None
+    return Wish(row.provider_id, row.failover, row.from_email) if row else Wish(None, True, None)
 
 
 def _leaves(new: NewEvent, clock: Clock) -> tuple[str, str, str, str]:

@@ -11,22 +11,25 @@ from starlette.responses import Response
 
 from janus_mail.content.addresses import Mailbox
 from janus_mail.errors import Conflict
-from janus_mail.events.accept import accept, accept_once, read_facts
+from janus_mail.events.accept import accept, accept_once
 from janus_mail.events.answers import EventOut
-from janus_mail.events.idempotency import once_only
+from janus_mail.events.dry_run import explain_route
+from janus_mail.events.intake import read_facts
 from janus_mail.events.schemas import MAX_RECIPIENTS, EventCreate
 from janus_mail.events.show import read_event
 from janus_mail.events.understand import Facts
 from janus_mail.pages import queries
 from janus_mail.pages.add_check import ReadRecipients, Understood, check, read_recipients
 from janus_mail.pages.add_form import WHENS, AddForm, Problem
-from janus_mail.pages.add_outlook import outlook
+from janus_mail.pages.add_outlook import outlook, wish_of
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show, show_part
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.times import zone_choices
 from janus_mail.pages.visit import OurForm, Visit, VisitDep, read_form
+from janus_mail.pages.ways import Ways, ways
 from janus_mail.pages.words import ON_UNCERTAIN, count
+from janus_mail.web.idempotency import once_only
 
 router = APIRouter()
 
@@ -90,7 +93,7 @@ async def happens_part(visit: VisitDep, sent: OurForm) -> Response:
     understood = check(form, await _facts(visit), visit)
     read = read_recipients(form["recipients"])
     will = outlook(understood, read, await providers_of(visit), visit.clock, form["timezone"])
-    return show_part(visit, "parts/happens_update.html", will=will)
+    return show_part(visit, "parts/happens_update.html", will=will, ways=await _ways(visit, understood))
 
 
 async def _show(visit: Visit, form: AddForm, *, status: int = 200) -> Response:
@@ -106,6 +109,7 @@ async def _show(visit: Visit, form: AddForm, *, status: int = 200) -> Response:
         nav="events",
         form=form,
         will=outlook(understood, read, providers, visit.clock, form["timezone"]),
+        ways=await _ways(visit, understood),
         most_recipients=MAX_RECIPIENTS,
         whens=list(WHENS.items()),
         zones=_zones(visit, form),
@@ -115,6 +119,10 @@ async def _show(visit: Visit, form: AddForm, *, status: int = 200) -> Response:
         uncertain=_uncertain(facts),
         **_read_words(read),
     )
+
+
+async def _ways(visit: Visit, understood: Understood) -> Ways:
+    return ways(await explain_route(visit.context, visit.caller.workspace_id, wish_of(understood)), visit.clock)
 
 
 def _uncertain(facts: Facts) -> list[tuple[str, str]]:

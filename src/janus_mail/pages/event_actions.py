@@ -52,7 +52,8 @@ async def resolve_message(visit: VisitDep, message_id: uuid.UUID, form: OurForm)
         done = Flash(f"resolved_{outcome}")
     except Conflict:
         done = _NOTHING
-    return go_to(visit, f"/events/{message.event_id}?message={message_id}", done)
+    back = "/parked" if text_of(form, "back") == "/parked" else f"/events/{message.event_id}?message={message_id}"
+    return go_to(visit, back, done)
 
 
 def _outcome(text: str) -> Literal["sent", "resend", "failed"]:

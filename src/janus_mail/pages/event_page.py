@@ -15,17 +15,20 @@ from starlette.responses import Response
 from janus_mail.delivery.route import Wish, route
 from janus_mail.errors import NotFound
 from janus_mail.events.answers import EventOut
+from janus_mail.events.dry_run import explain_route
 from janus_mail.events.show import read_event, read_message
 from janus_mail.models.states import FINAL, EventStatus, State
 from janus_mail.pages import queries
 from janus_mail.pages.event_letter import letter_of, sender_among
 from janus_mail.pages.event_summary import summary
+from janus_mail.pages.group import read_group
 from janus_mail.pages.progress import legend, progress
 from janus_mail.pages.rendering import show, show_foreign
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.timeline import Step, way
 from janus_mail.pages.times import Clock, number
 from janus_mail.pages.visit import Visit, VisitDep
+from janus_mail.pages.ways import ways
 from janus_mail.pages.words import STATES, STATUSES, WAITING, WAITS, Look, count, explain
 from janus_mail.web.pages_of import decode_cursor, encode_cursor
 
@@ -112,7 +115,7 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
     assert pace is not None  # noqa: S101
     tries = await pool.fetch(queries.TRIES, workspace_id, event_id)
     page = await _read_messages(visit, event_id, search)
-    ways = await _read_way(visit, event, search)
+    opened = await _read_way(visit, event, search)
     providers = await providers_of(visit)
     wish = Wish(pace["provider_id"], event.failover, event.from_email)
     moving = _is_moving(event, visit.clock.now, pace["soon"])
@@ -128,18 +131,20 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
         poll=_poll(search.link(event_id), moving=moving),
         every_s=2 if moving else None if final else 10,
         ended=_ended(visit, event) if final else "",
-        warnings=event.warnings if event.status is EventStatus.PENDING else [],
+        warnings=[visit.clock.retold(w) for w in event.warnings] if event.status is EventStatus.PENDING else [],
         progress=progress(event.counts, event.exactly_sent_at, visit.clock.now),
         legend=_legend(event, search),
         summary=summary(tries, pace["latest_s"], all_sent=event.status is EventStatus.SENT),
         can=_can(event, pace["waiting"]),
         search=search,
-        rows=[_row(event, row, ways.get(row["id"], ()), search, visit.clock) for row in page.rows],
+        rows=[_row(event, row, opened.get(row["id"], ()), search, visit.clock) for row in page.rows],
         earlier=search.link(event_id, start="", before=page.earlier) + "#messages" if page.earlier else None,
         later=search.link(event_id, before="", start=page.later) + "#messages" if page.later else None,
         messages_words=_messages_words(event, search, len(page.rows)),
         sender=sender_among(providers, wish, event.from_name),
         route=[provider.name for provider in route(wish, providers).order],
+        group=await read_group(visit, event),
+        ways=None if final else ways(await explain_route(visit.context, workspace_id, wish), visit.clock),
         **_content(event, search),
     )
 

@@ -47,6 +47,7 @@ class ShownRow:
     look: Look
     through: str
     note: str
+    parked: str  # what waits for a decision, where the status does not say it
     progress: Progress | None
 
 
@@ -59,8 +60,10 @@ def shown_row(row: EventRow, clock: Clock) -> ShownRow:
         to, more = row.first_recipient, f"and {number(many - 1)} more" if many > 1 else ""
     worth_a_bar = row.status is EventStatus.SENDING and sum(row.counts.values()) >= _WORTH_A_BAR
     through, note = _through(row)
+    parked = row.counts.get(State.PARKED, 0) if row.status is not EventStatus.PARKED else 0
     return ShownRow(
         row.id, row.subject, row.tags, to, more, row.expected_sent_at, STATUSES[row.status], through, note,
+        f"{number(parked)} parked: your decision" if parked else "",
         progress(row.counts, row.exactly_sent_at, clock.now) if worth_a_bar else None,
     )  # fmt: skip
 

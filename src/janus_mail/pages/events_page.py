@@ -19,6 +19,7 @@ from janus_mail.delivery.route import Wish, route
 from janus_mail.events.listing import count_by_status
 from janus_mail.models.states import EventStatus
 from janus_mail.pages import queries
+from janus_mail.pages.all_closed import read_closed
 from janus_mail.pages.event_rows import EventRow, shown_row
 from janus_mail.pages.rendering import show
 from janus_mail.pages.route import providers_of
@@ -94,6 +95,7 @@ class Listed(BaseModel):
     older: str | None
     provider_names: list[str]
     route: list[str]  # of mail without a wish
+    route_ids: list[uuid.UUID]
     sandbox: bool
 
 
@@ -156,6 +158,7 @@ async def _make(visit: Visit, values: Mapping[str, Any] | None, cursor: str | No
         older=encode_cursor(shown[-1]["id"]) if len(rows) > PAGE else None,
         provider_names=[provider.name for provider in providers],
         route=[provider.name for provider in plain.order],
+        route_ids=[provider.id for provider in plain.order],
         sandbox=all(provider.sandbox for provider in plain.order),
     ).model_dump_json().encode()  # fmt: skip
 
@@ -199,6 +202,8 @@ async def _show(visit: Visit, filters: Filters, cursor: str | None, listed: List
         tag_link=lambda tag: filters.link(tag=tag),
         periods=list(PERIODS.items()),
         provider_names=listed.provider_names,
+        closed=await read_closed(visit, listed.route_ids, any_provider=bool(listed.provider_names)),
+        cancel_link=filters.link().replace("/", "/cancel", 1) if filters != Filters() and listed.rows else None,
         rows=[shown_row(row, visit.clock) for row in listed.rows],
         shown_words=count(shown, "event") if narrowed else f"{number(shown)} of {count(total, 'event')}",
         newer=None if listed.newer is None else filters.link(cursor=listed.newer or None),

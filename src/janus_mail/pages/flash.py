@@ -28,6 +28,11 @@ def _retried(many: int) -> str:
     return f"{count(many, 'email')} {'goes' if many == 1 else 'go'} out again." if many else "Nothing has failed."
 
 
+def _resumed(due: int) -> str:
+    now = f": {count(due, 'mail')} {'is' if due == 1 else 'are'} due now" if due else ""
+    return f"Sending goes on{now}."
+
+
 _SENTENCES: Mapping[str, Callable[..., str]] = {
     "scheduled": lambda: "Scheduled. You can cancel it until it begins to leave.",
     "canceled": _canceled,
@@ -41,6 +46,11 @@ _SENTENCES: Mapping[str, Callable[..., str]] = {
     "moved": lambda: "The route has its new order.",
     "switched_on": lambda: "Switched on.",
     "switched_off": lambda: "Switched off: it is left out of the route.",
+    "limited": lambda: "The limits are saved.",
+    "stopped": lambda: "Stopped: from the next mail on it is not asked.",
+    "used_again": lambda: "It is used again, from the next mail on.",
+    "paused": lambda: "Sending is paused.",
+    "resumed": _resumed,
     "nothing_changed": lambda: "Nothing was changed: it is no longer as this page showed it.",
 }
 

@@ -103,7 +103,7 @@ async def mailbox_page(visit: VisitDep) -> Response:
         newer=await _newer(visit, shown) if cursor else None,
         older=Place(encode_cursor(shown[-1]["id"])).link() if len(rows) > PAGE else None,
         mail=_opened(row, letter),
-        tabs=[(name, words, here.link(view=name)) for name, words in views.items()],
+        tabs=[(name, words, here.link(view=name) + "#opened") for name, words in views.items()],
         view=view,
         newest=newest,
         up_to_now=await pool.fetchval(queries.COUNT_CAUGHT, workspace_id, newest),
@@ -160,7 +160,7 @@ async def _newer(visit: Visit, shown: Sequence[asyncpg.Record]) -> str:
 
 def _listed(row: asyncpg.Record, here: Place) -> ListedLetter:
     return ListedLetter(
-        href=here.link(mail=row["id"], view=""),
+        href=here.link(mail=row["id"], view="") + "#opened",
         current=str(row["id"]) == here.mail,
         subject=row["subject"],
         to=", ".join(row["recipients"][:3]) + (" …" if len(row["recipients"]) > 3 else ""),

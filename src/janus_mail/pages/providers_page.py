@@ -14,18 +14,20 @@ from starlette.responses import Response
 from janus_mail.delivery.route import Wish, route
 from janus_mail.errors import InvalidInput
 from janus_mail.pages import queries
+from janus_mail.pages.all_closed import read_closed
+from janus_mail.pages.circuit_words import Rest, blocked, rest
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.spark import Spark, spark
-from janus_mail.pages.times import milliseconds, number
+from janus_mail.pages.times import Clock, milliseconds, number
 from janus_mail.pages.visit import OurForm, Visit, VisitDep, text_of
 from janus_mail.pages.words import DIAL, ORDINALS, PASSED_ON, REFUSED, Look, saying
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.registry import KINDS
-from janus_mail.routing.change import change_provider, put_in_order
+from janus_mail.routing.change import change_provider, put_in_order, switch_circuit
 from janus_mail.routing.read import list_providers
-from janus_mail.routing.schemas import Provider, ProviderPatch
+from janus_mail.routing.schemas import CircuitSwitch, Provider, ProviderPatch
 
 router = APIRouter()
 
@@ -47,6 +49,12 @@ class ShownProvider:
     enabled: bool
     numbers: Sequence[tuple[str, str]]
     spark: Spark
+    rest: Rest | None
+    blocked: Sequence[str]  # sender domains, as sentences
+    limits: str
+    used_percent: float | None  # of today's quota
+    rate: str  # as typed
+    quota: str
     dial: str | None  # the sandbox's mode
     failure_percent: int
     last_trouble_at: datetime | None
@@ -59,21 +67,25 @@ async def providers_page(visit: VisitDep) -> Response:
     pool = visit.context.database.pool
     hours = await pool.fetch(queries.HOURS, workspace_id, visit.clock.midnight, list(PASSED_ON), list(REFUSED))
     lately = await pool.fetch(queries.LATELY, workspace_id, visit.clock.midnight, [p.id for p in providers])
-    plain = {provider.id for provider in route(Wish(None, True, None), await providers_of(visit)).order}
+    plain = [provider.id for provider in route(Wish(None, True, None), await providers_of(visit)).order]
     return await show(
         visit,
         "providers.html",
         nav="providers",
         dial=[(mode, word) for mode, (word, _) in DIAL.items()],
         dial_means={mode: means for mode, (_, means) in DIAL.items()},
-        live_parts=[f"{part}-{provider.id}" for provider in providers for part in "snh"] + ["caught"],
+        live_parts=[f"{part}-{provider.id}" for provider in providers for part in "snhqc"],
         all_off=not any(provider.enabled for provider in providers),
+        closed=await read_closed(visit, plain, any_provider=bool(providers)),
         all_sandbox=all(provider.sandbox for provider in providers),
         providers=[
-            _shown(place, provider, [row for row in hours if row["provider_id"] == provider.id], last, plain)
+            _shown(
+                place, provider, [row for row in hours if row["provider_id"] == provider.id], last, visit.clock,
+                in_route=provider.id in plain,
+            )
             for place, (provider, last) in enumerate(zip(providers, lately, strict=True), 1)
         ],
-    )
+    )  # fmt: skip
 
 
 @router.post("/providers/{provider_id}/move")
@@ -102,8 +114,41 @@ async def turn_the_dial(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) 
     return _back(visit, provider_id, "dial_turned")
 
 
+@router.post("/providers/{provider_id}/circuit")
+async def switch_the_circuit(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+    """«Stop using it», «Use it again»."""
+    opens = text_of(form, "state") == "open"
+    try:
+        switch = CircuitSwitch(
+            state="open" if opens else "closed", reason=text_of(form, "reason").strip() or "no reason given"
+        )
+    except ValidationError:
+        raise InvalidInput("The reason is one line of up to 300 characters.") from None
+    await switch_circuit(visit.context, visit.caller.workspace_id, provider_id, switch, actor=visit.caller.label)
+    return _back(visit, provider_id, "stopped" if opens else "used_again")
+
+
+@router.post("/providers/{provider_id}/limits")
+async def limit(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+    await change_provider(visit.context, visit.caller.workspace_id, provider_id, _typed_limits(form))
+    return _back(visit, provider_id, "limited")
+
+
 async def _route(visit: Visit) -> list[Provider]:
     return await list_providers(visit.context.database, visit.context.secrets, visit.caller.workspace_id)
+
+
+def _typed_limits(form: FormData) -> ProviderPatch:
+    """An empty field means no limit."""
+    rate, quota = text_of(form, "rate_per_second").strip(), text_of(form, "daily_quota").strip()
+    try:
+        return _PATCH.validate_python(
+            {"rate_per_second": float(rate) if rate else None, "daily_quota": int(quota) if quota else None}
+        )
+    except ValueError:
+        raise InvalidInput(
+            "Mails a second: a number above 0. Mails a day: a whole number from 1 on. Empty means no limit."
+        ) from None
 
 
 def _dial(form: FormData) -> ProviderPatch:
@@ -123,7 +168,13 @@ def _back(visit: Visit, provider_id: uuid.UUID, done: str) -> Response:
 
 
 def _shown(
-    place: int, provider: Provider, hours: Sequence[asyncpg.Record], last: asyncpg.Record, plain: set[uuid.UUID]
+    place: int,
+    provider: Provider,
+    hours: Sequence[asyncpg.Record],
+    last: asyncpg.Record,
+    clock: Clock,
+    *,
+    in_route: bool,
 ) -> ShownProvider:
     verb = "Caught" if provider.sandbox else "Sent"
     totals = {name: sum(row[name] for row in hours) for name in ("sent", "refused", "passed_on", "uncertain")}
@@ -133,13 +184,15 @@ def _shown(
         numbers.append(("Uncertain", number(totals["uncertain"])))
     if last["median_ms"] is not None:
         numbers.append(("Median", milliseconds(last["median_ms"])))
-    look = _look(provider, last, in_route=provider.id in plain)
+    resting = rest(provider.circuit, clock, broken=last["outcome"] == Outcome.PROVIDER_BROKEN)
+    used_up = provider.quota is not None and provider.quota.used_today >= (provider.daily_quota or 0)
+    troubled = last["outcome"] in _TROUBLE and not provider.sandbox and provider.enabled and resting is None
     return ShownProvider(
         id=provider.id,
         name=provider.name,
         ordinal=ORDINALS[place - 1] if place <= len(ORDINALS) else str(place),
         place=place,
-        look=look,
+        look=_look(provider, last, resting, in_route=in_route, used_up=used_up),
         about=_about(provider),
         enabled=provider.enabled,
         numbers=numbers,
@@ -148,21 +201,49 @@ def _shown(
             {row["hour"]: row["refused"] + row["passed_on"] + row["uncertain"] for row in hours},
             verb,
         ),
+        rest=resting,
+        blocked=[blocked(domain, clock) for domain in provider.blocked_sender_domains],
+        limits=_limits(provider),
+        used_percent=_used_percent(provider),
+        rate=f"{provider.rate_per_second:g}" if provider.rate_per_second is not None else "",
+        quota=str(provider.daily_quota or ""),
         dial=provider.sandbox_mode if provider.sandbox else None,
         failure_percent=round(provider.sandbox_failure_rate * 100),
-        last_trouble_at=last["finished_at"] if last["outcome"] in _TROUBLE and not provider.sandbox else None,
+        last_trouble_at=last["finished_at"] if troubled and not used_up else None,
     )
 
 
-def _look(provider: Provider, last: asyncpg.Record, *, in_route: bool) -> Look:
+def _look(provider: Provider, last: asyncpg.Record, resting: Rest | None, *, in_route: bool, used_up: bool) -> Look:
     if not provider.enabled:
         return Look("Switched off", "open", "over")
+    if resting is not None:
+        return resting.look
+    if used_up:
+        return Look("Today’s quota is used up", "clock", "warn")
     if provider.sandbox:
         return Look("Sandbox: nothing leaves" if in_route else "Sandbox: only for mail that names it", "mailbox")
     if last["outcome"] in _TROUBLE:
         words = saying(last["outcome"], last["code"])
         return Look(f"Last try: {words.short}", words.icon, words.tone)
     return Look("Taking mail", "closed", "good")
+
+
+def _limits(provider: Provider) -> str:
+    """«31,412 of 50,000 today · 14 a second»."""
+    said = []
+    if provider.quota is not None and provider.daily_quota is not None:
+        # Workers take it in blocks, so that more may seem to be used than there is.
+        used = min(provider.quota.used_today, provider.daily_quota)
+        said.append(f"{number(used)} of {number(provider.daily_quota)} today")
+    if provider.rate_per_second is not None:
+        said.append(f"{number(provider.rate_per_second)} a second")
+    return " · ".join(said)
+
+
+def _used_percent(provider: Provider) -> float | None:
+    if provider.quota is None or not provider.daily_quota:
+        return None
+    return round(min(100.0, provider.quota.used_today * 100 / provider.daily_quota), 1)
 
 
 def _about(provider: Provider) -> str:

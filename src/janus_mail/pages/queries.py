@@ -3,9 +3,18 @@
 from collections.abc import Iterable, Sequence
 
 from janus_mail.events.queries import event_conditions
+from janus_mail.models.states import Priority
+
+# A lane each, with the priority in the text: so the planner knows which index finds it.
+_SOONEST = " UNION ALL ".join(
+    f"""(SELECT waiting_for FROM messages
+         WHERE state = 'scheduled' AND priority = {priority.value} AND workspace_id = $1
+         ORDER BY next_try_at LIMIT $4)"""  # noqa: S608
+    for priority in Priority
+)
 
 # $1 workspace, $2 seconds after which a worker counts as gone, $3 seconds after which mail is overdue, $4 counted up to
-PULSE = """
+PULSE = f"""
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     crew AS (
         SELECT count(*) FILTER (WHERE seen_at > clock.now - $2 * interval '1 second')::int AS alive,
@@ -19,13 +28,25 @@ PULSE = """
               AND workspace_id = $1 LIMIT $4
         ) AS counted
     ),
+    held AS (  -- looked for among what comes up first: it is asked again soon
+        SELECT count(*)::int AS waiting FROM (
+            SELECT FROM ({_SOONEST}) AS soonest
+            WHERE waiting_for IN ('circuit', 'quota') LIMIT $4
+        ) AS counted
+    ),
     mailbox AS (
         SELECT count(*)::int AS caught FROM (SELECT FROM captured_mails WHERE workspace_id = $1 LIMIT $4) AS counted
+    ),
+    undecided AS (
+        SELECT count(*)::int AS parked FROM (
+            SELECT FROM messages WHERE workspace_id = $1 AND state = 'parked' LIMIT $4
+        ) AS counted
     )
-    SELECT alive, greatest(seen_s, 0) AS seen_s, overdue, caught,
+    SELECT alive, greatest(seen_s, 0) AS seen_s, overdue, waiting, caught, parked,
+           (SELECT paused_at FROM workspaces WHERE id = $1) AS paused_at,
            EXISTS (SELECT FROM events WHERE workspace_id = $1 AND deleted_at IS NULL) AS any_events
-    FROM crew, late, mailbox
-"""
+    FROM crew, late, held, mailbox, undecided
+"""  # noqa: S608
 
 # The mailbox, newest first. $1 workspace, $2 older than this one or null, $3 at most so many
 CAUGHT = """
@@ -54,6 +75,26 @@ EMPTY_MAILBOX = """
 
 # $1 workspace, $2 up to this one
 COUNT_CAUGHT = "SELECT count(*)::int FROM captured_mails WHERE workspace_id = $1 AND id <= $2"
+
+# What nobody knows about, newest first, with its last try. $1 workspace, $2 older than this one or null, $3 at most so
+# many
+PARKED = """
+    SELECT m.id, m.event_id, m.recipient, m.last_error, e.subject, e.recipients_count, e.send_as,
+           t.provider_name, t.started_at, t.outcome, t.code, t.response
+    FROM messages m
+    JOIN events e ON e.id = m.event_id
+    LEFT JOIN LATERAL (
+        SELECT provider_name, started_at, outcome, code, response FROM attempts
+        WHERE message_id = m.id AND workspace_id = $1 ORDER BY number DESC LIMIT 1
+    ) t ON true
+    WHERE m.workspace_id = $1 AND m.state = 'parked' AND ($2::uuid IS NULL OR m.id < $2)
+    ORDER BY m.id DESC LIMIT $3
+"""
+
+# The nearest newer ones, oldest first. $1 workspace, $2 newer than this one, $3 at most so many
+PARKED_BEFORE = """
+    SELECT id FROM messages WHERE workspace_id = $1 AND state = 'parked' AND id > $2 ORDER BY id LIMIT $3
+"""
 
 _ROW = """e.id, e.subject, e.tags, e.first_recipients, e.recipients_count, e.send_as, e.expected_sent_at, e.status,
     e.counts, e.provider, e.failover, e.from_email, e.error_message, e.exactly_sent_at, e.created_by"""
@@ -150,6 +191,17 @@ LATELY = """
         SELECT outcome, code, finished_at FROM attempts
         WHERE workspace_id = $1 AND provider_id = p.id AND finished_at IS NOT NULL ORDER BY started_at DESC LIMIT 1
     ) last ON true
+"""
+
+# Those of the route that cannot take mail now, with what holds them back. $1 workspace, $2 the providers of the route
+HELD_BACK = """
+    SELECT p.name, c.state, c.since, c.until, coalesce(u.used >= p.daily_quota, false) AS used_up
+    FROM unnest($2::uuid[]) WITH ORDINALITY AS r (id, place)
+    JOIN providers p ON p.id = r.id AND p.workspace_id = $1
+    LEFT JOIN circuits c ON c.provider_id = p.id AND c.sender_domain = '' AND c.state <> 'closed'
+    LEFT JOIN provider_usage u ON u.provider_id = p.id AND u.day = (clock_timestamp() AT TIME ZONE 'UTC')::date
+    WHERE c.state IS NOT NULL OR u.used >= p.daily_quota
+    ORDER BY r.place
 """
 
 # Where the sandbox keeps a message. $1 workspace, $2 message

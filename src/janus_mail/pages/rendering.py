@@ -11,7 +11,7 @@ from janus_mail.pages import csrf, times, words
 from janus_mail.pages.assets import address
 from janus_mail.pages.flash import COOKIE as FLASH_COOKIE
 from janus_mail.pages.flash import Flash
-from janus_mail.pages.pulse import read_pulse
+from janus_mail.pages.pulse import read_pulse, up_to_most
 from janus_mail.pages.visit import THEMES, Visit, guard
 
 CONTENT_SECURITY_POLICY = (
@@ -45,6 +45,7 @@ def environment() -> Environment:
         "city": times.city,
         "emails": lambda many: words.count(many, "email"),
         "shortened": words.shortened,
+        "up_to_most": up_to_most,
         "hashed": lambda name: f"#{name}",
     }
     return made
@@ -62,6 +63,9 @@ async def show(visit: Visit, template: str, *, status: int = 200, nav: str = "",
             "nav": nav,
             "pulse": pulse.words,
             "caught": pulse.caught,
+            "parked": pulse.parked,
+            "waiting": pulse.waiting,
+            "paused_at": pulse.paused_at,
             "theme": visit.theme,
             "themes": list(THEMES.items()),
             "here": visit.here if visit.request.method == "GET" else visit.request.url.path,

@@ -1,16 +1,26 @@
 """All of the pages, put into the application."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
-from janus_mail.pages import add_page, event_actions, event_page, events_page, mailbox_page, providers_page
+from janus_mail.pages import (
+    add_page,
+    cancel_page,
+    event_actions,
+    event_page,
+    events_page,
+    mailbox_page,
+    parked_page,
+    pause_actions,
+    provider_history,
+    providers_page,
+)
 from janus_mail.pages.assets import MOUNTED_AT, Assets
 from janus_mail.pages.pulse import read_pulse
 from janus_mail.pages.rendering import go_to, show_apart, show_part
-from janus_mail.pages.visit import THEME_COOKIE, THEMES, OurForm, VisitDep, text_of
+from janus_mail.pages.visit import THEME_COOKIE, THEMES, OurForm, VisitDep, our_path, text_of
 from janus_mail.web import errors
 from janus_mail.web.errors import ErrorBody
 
@@ -35,7 +45,18 @@ _router = APIRouter()
 
 def install(app: FastAPI) -> None:
     """Adds the routes and the static files, and shows errors as pages to browsers."""
-    pages = (events_page, event_page, event_actions, add_page, mailbox_page, providers_page)
+    pages = (
+        events_page,
+        event_page,
+        event_actions,
+        cancel_page,
+        pause_actions,
+        parked_page,
+        add_page,
+        mailbox_page,
+        providers_page,
+        provider_history,
+    )
     for router in (*(page.router for page in pages), _router):
         app.include_router(router, include_in_schema=False)
     app.mount(MOUNTED_AT, Assets(), name="static")
@@ -51,9 +72,8 @@ async def pulse_part(visit: VisitDep) -> Response:
 @_router.post("/theme")
 async def choose_theme(visit: VisitDep, form: OurForm) -> Response:
     """Light, dark, or as the system: kept by the browser."""
-    theme, back = text_of(form, "theme"), urlsplit(text_of(form, "back"))
-    # Only a path of ours: «//elsewhere.example» is a host.
-    response = go_to(visit, f"{back.path}?{back.query}" if back.path.startswith("/") and not back.netloc else "/")
+    theme = text_of(form, "theme")
+    response = go_to(visit, our_path(text_of(form, "back")))
     if theme in THEMES and theme:
         secure = visit.request.url.scheme == "https"
         response.set_cookie(THEME_COOKIE, theme, max_age=_A_YEAR_S, httponly=True, samesite="lax", secure=secure)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from janus_mail.events.answers import AttemptOut, EventOut, MessageOut
 from janus_mail.models.states import OnUncertain, State
 from janus_mail.pages.times import Clock, exact, milliseconds, rough
-from janus_mail.pages.words import WAITS, by_whom, saying
+from janus_mail.pages.words import WAITS, by_whom, said_by, saying
 from janus_mail.providers.outcomes import Outcome
 
 _AT_ONCE = timedelta(seconds=2)
@@ -55,9 +55,6 @@ def _scheduled(event: EventOut, message: MessageOut, clock: Clock) -> Step:
 def _tried(attempt: AttemptOut, following: AttemptOut | None, message: MessageOut) -> Step:
     words = saying(attempt.outcome, attempt.code)
     consequence = _consequence(attempt, following, message)
-    response = attempt.response or ""
-    basic = (attempt.code or "").split(" ")[0]
-    said = response if response.startswith(basic) or not basic.isdigit() else f"{basic} {response}".rstrip()
     return Step(
         # A success is timed by its end, as «left at» is; a failure by its beginning.
         at=(attempt.finished_at or attempt.started_at) if attempt.outcome == Outcome.ACCEPTED else attempt.started_at,
@@ -66,7 +63,7 @@ def _tried(attempt: AttemptOut, following: AttemptOut | None, message: MessageOu
         happened=words.happened.format(provider=attempt.provider.name),
         matters=" ".join(filter(None, (words.matters, consequence))),
         took=milliseconds(attempt.latency_ms) if attempt.latency_ms is not None else "",
-        said=said,
+        said=said_by(attempt.code, attempt.response),
         precise=True,
     )
 

@@ -1,5 +1,6 @@
 """Times and durations in the words that people use."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -10,6 +11,7 @@ from babel.dates import format_datetime
 from babel.numbers import format_decimal
 
 LOCALE = "en"
+_UTC_INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _HOURS_THAT_COUNT = 12  # longer ago than this and on another day is «yesterday»
 
 
@@ -42,6 +44,16 @@ class Clock:
         soon = instant > self.now and instant - self.now < timedelta(hours=24)
         pattern = "EEE HH:mm" if soon and not self.is_today(instant) else "HH:mm"
         return self._format(instant, pattern)
+
+    def at(self, instant: datetime) -> str:
+        """In a sentence: «14:07», «09:00 tomorrow», «14:07 on 9 Mar»."""
+        day = self.day(instant)
+        said = {"today": "", "tomorrow": " tomorrow", "yesterday": " yesterday"}.get(day, f" on {day}")
+        return f"{self.to_the_minute(instant)}{said}"
+
+    def retold(self, text: str) -> str:
+        """A sentence with its instants in UTC told by this clock."""
+        return _UTC_INSTANT.sub(lambda found: self._told(datetime.fromisoformat(found[0])), text)
 
     def short(self, instant: datetime) -> str:
         """In a narrow column: the clock time today, else «yesterday» or the date."""
@@ -109,6 +121,9 @@ class Clock:
 
     def seen_from(self, zone: ZoneInfo) -> "Clock":
         return Clock(self.now, zone)
+
+    def _told(self, instant: datetime) -> str:
+        return f"{self.on(instant)}, {self.to_the_second(instant)} {self.place}"
 
     def _local(self, instant: datetime) -> datetime:
         return instant.astimezone(self.zone)

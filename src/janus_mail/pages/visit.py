@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Request
@@ -89,6 +89,14 @@ async def _our_form(visit: Annotated[Visit, Depends(_visit)]) -> FormData:
 
 VisitDep = Annotated[Visit, Depends(_visit)]
 OurForm = Annotated[FormData, Depends(_our_form)]
+
+
+def our_path(text: str) -> str:
+    """A path of ours with its query, to go back to; the list for anything else: «//elsewhere.example» is a host."""
+    back = urlsplit(text)
+    if back.scheme or back.netloc or not back.path.startswith("/") or back.path.startswith("//") or "\\" in text:
+        return "/"
+    return f"{back.path}?{back.query}" if back.query else back.path
 
 
 def text_of(form: FormData, name: str) -> str:

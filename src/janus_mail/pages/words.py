@@ -301,6 +301,13 @@ def saying(outcome: str | None, code: str | None) -> Saying:
     return next(words for code_fits, words in SAYINGS[outcome] if code_fits.search(code or ""))
 
 
+def said_by(code: str | None, response: str | None) -> str:
+    """What the server said, word for word, behind its code where that is a number it does not repeat."""
+    code, response = code or "", response or ""
+    basic = code.split(" ")[0]
+    return response if response.startswith(basic) or not basic.isdigit() else f"{basic} {response}".rstrip()
+
+
 def explain(error: str | None) -> tuple[str, str]:
     """A message's `last_error` («recipient_rejected: 550 5.1.1 User unknown») as (short words, what was said)."""
     if not error:

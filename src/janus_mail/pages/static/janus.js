@@ -32,6 +32,14 @@ document.addEventListener("htmx:configRequest", (event) => {
   if (verb === "get") [...formData].forEach(([name, value]) => value || formData.delete(name))
 })
 
+// Escape closes what was opened over the page, and gives the focus back to what opened it.
+document.addEventListener("keydown", (event) => {
+  const opened = event.key === "Escape" && [...document.querySelectorAll(".confirm[open], .who[open]")].pop()
+  if (!opened) return
+  opened.open = false
+  opened.querySelector("summary").focus()
+})
+
 // Nobody looks: nothing is asked.
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && event.detail.elt.matches("#live, .pulse")) event.preventDefault()

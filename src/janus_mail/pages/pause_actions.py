@@ -1,0 +1,23 @@
+"""The stop button of every page, and its other side."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from janus_mail.accounts import workspace
+from janus_mail.pages.flash import Flash
+from janus_mail.pages.rendering import go_to
+from janus_mail.pages.visit import OurForm, VisitDep, our_path, text_of
+
+router = APIRouter()
+
+
+@router.post("/pause")
+async def pause(visit: VisitDep, _form: OurForm) -> Response:
+    await workspace.pause(visit.context, visit.caller)
+    return go_to(visit, "/", Flash("paused"))
+
+
+@router.post("/resume")
+async def resume(visit: VisitDep, form: OurForm) -> Response:
+    resumed = await workspace.resume(visit.context, visit.caller)
+    return go_to(visit, our_path(text_of(form, "back")), Flash("resumed", (resumed.due,)))
