@@ -3,7 +3,7 @@
 .POSIX:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format browser screenshots lateness venv install docker-run-only-db db-init db-migrate \
+.PHONY: help run test faults lint format browser screenshots lateness venv install docker-run-only-db db-init db-migrate \
 	db-upgrade db-reset clean
 
 VENV = .venv
@@ -24,6 +24,9 @@ run: $(RUN_STAMP) ## Run everything for a first try. PORT=8000 JANUS_DATA_DIR=.j
 test: lint browser ## Prove everything: lint, types, import floors, tests on a real PostgreSQL, Redis and browser
 	@echo "==> Tests"
 	@$(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term
+
+faults: $(DEV_STAMP) ## Strike random faults under load and judge what became of the mail: ROUNDS=50 SEED=1 OUT=table.md
+	@$(PY) -m tests.faults.rounds --rounds $${ROUNDS:-50} $${SEED:+--seed $$SEED} $${OUT:+--out $$OUT}
 
 lint: $(DEV_STAMP) ## Format, lint, types and import floors
 	@echo "==> Lint, format, types, import floors"

@@ -50,7 +50,7 @@ def test_the_example_shows_the_default(field: str, monkeypatch: pytest.MonkeyPat
 @needs_make
 def test_make_help_lists_every_target_of_this_project_and_its_predecessor() -> None:
     listed = re.findall(r"^  make ([a-z-]+) +\S", make("help").stdout, re.MULTILINE)
-    assert set(listed) >= {"run", "test", "lint", "format", "screenshots", "lateness", *PREDECESSORS}
+    assert set(listed) >= {"run", "test", "faults", "lint", "format", "screenshots", "lateness", *PREDECESSORS}
     phony = re.search(r"^\.PHONY: (.*?[^\\])$", read("Makefile"), re.MULTILINE | re.DOTALL)
     assert phony is not None
     assert set(phony[1].replace("\\\n", " ").split()) - set(listed) <= {"browser"}

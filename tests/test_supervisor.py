@@ -19,7 +19,8 @@ from typing import Any, Self
 
 import pytest
 
-from janus_mail.supervisor import Watched
+from janus_mail.processes import Watched
+from janus_mail.supervisor import say
 from tests.conftest import NewDatabase
 
 PATIENCE_S = 20
@@ -209,7 +210,7 @@ def test_what_dies_again_and_again_is_started_ever_more_slowly(capsys: pytest.Ca
         alive = True
         starts.append(clock)
 
-    watched = Watched("The worker", start, lambda: None if alive else "ended with code 1")
+    watched = Watched("The worker", start, lambda: None if alive else "ended with code 1", say)
     for _ in range(5):
         alive = False
         while not alive:

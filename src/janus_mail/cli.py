@@ -33,24 +33,37 @@ app.add_typer(config, name="config")
 app.add_typer(database, name="database")
 
 Workspace = Annotated[str, typer.Option(help="The workspace's name.")]
+Processes = Annotated[int, typer.Option(min=1, max=256, help="How many processes; one for each core is a good start.")]
 
 
 @app.command()
-def api() -> None:
+def api(
+    processes: Processes = 1,
+    socket_number: Annotated[int | None, typer.Option("--socket", hidden=True, help="A bound socket's number.")] = None,
+) -> None:
     """Serve the HTTP API and the pages."""
+    import socket
+
     import uvicorn
 
     from janus_mail.app import create_app
+    from janus_mail.processes import API_FINISH_S, run_apis
 
     settings = load_settings()
-    uvicorn.run(
-        create_app(settings), host=settings.host, port=settings.port, access_log=False, log_config=None,
-        log_level="warning", server_header=False, timeout_graceful_shutdown=5,
-    )  # fmt: skip
+    app = create_app(settings)
+    if processes > 1:
+        return _several(lambda: run_apis(settings, processes))
+    uvicorn.Server(
+        uvicorn.Config(
+            app, host=settings.host, port=settings.port, access_log=False, log_config=None, log_level="warning",
+            server_header=False, timeout_graceful_shutdown=API_FINISH_S,
+        )
+    ).run(None if socket_number is None else [socket.socket(fileno=socket_number)])  # fmt: skip
 
 
 @app.command()
 def worker(
+    processes: Processes = 1,
     id: Annotated[uuid.UUID | None, typer.Option(help="This worker's id; default: a fresh one.")] = None,  # noqa: A002
     succeeds: Annotated[uuid.UUID | None, typer.Option(help="A worker that is known to be dead.")] = None,
 ) -> None:
@@ -58,12 +71,26 @@ def worker(
     from uuid_utils.compat import uuid7
 
     from janus_mail import worker as process
+    from janus_mail.processes import run_workers
     from janus_mail.telemetry import logs
 
     settings = load_settings()
     _ = settings.database_dsn, settings.require_secret_keys()  # what is missing is said before anything is waited for
     logs.configure(settings.effective_log_format, settings.log_level)
+    if processes > 1:
+        if id or succeeds:
+            _fail("--id and --succeeds are one process's: leave --processes away", code=2)
+        return _several(lambda: run_workers(settings, processes))
     raise typer.Exit(process.run(settings, worker_id=id or uuid7(), succeeds=succeeds))
+
+
+def _several(run: Callable[[], None]) -> None:
+    from janus_mail.processes import CannotStart
+
+    try:
+        run()
+    except CannotStart as error:
+        _fail(str(error), code=1)
 
 
 @app.command()
@@ -72,11 +99,12 @@ def dev(
 ) -> None:
     """Run everything for a first try: PostgreSQL, Redis, API and worker. Ctrl-C stops all."""
     from janus_mail import supervisor
+    from janus_mail.processes import CannotStart
     from janus_mail.storage.embedded import EmbeddedServerError
 
     try:
         code = supervisor.run(tied_to_parent=tied_to_parent)
-    except (supervisor.CannotStart, EmbeddedServerError) as error:
+    except (CannotStart, EmbeddedServerError) as error:
         _fail(str(error), code=1)
     raise typer.Exit(code)
 

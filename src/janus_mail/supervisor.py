@@ -3,24 +3,27 @@
 import asyncio
 import http.client
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NoReturn
 
 import asyncpg
 import typer
-from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.keys import create_key, prove_key
+from janus_mail.processes import (
+    CannotStart,
+    Child,
+    Watched,
+    WorkerCommand,
+    check_port,
+    run_until_signal,
+    stop,
+    watch_until,
+)
 from janus_mail.routing.seed import DEFAULT_WORKSPACE, seed_development
 from janus_mail.settings import Settings, SettingsError, load_settings
-from janus_mail.storage.child_process import end_with_parent, start_child, stop_children
+from janus_mail.storage.child_process import end_with_parent
 from janus_mail.storage.data_folder import DATABASE, DataFolder
 from janus_mail.storage.database import Database
 from janus_mail.storage.folder_lock import FolderInUse, FolderLock
@@ -29,73 +32,9 @@ from janus_mail.storage.owned_server import OwnedServer
 from janus_mail.storage.secrets import SecretBox
 
 _HOST = "127.0.0.1"
-_POLL_S = 0.1
 _READY_S = 60.0
 _STOP_S = 8.5  # for API and worker; with the servers it stays under 10
 _FINISH_S = 6.0  # the worker's, for what is sending
-_STEADY_S = 10.0  # who lived that long did not die of its start
-_PAUSE_CAP_S = 30.0
-
-
-class CannotStart(Exception):
-    """One line that says why, and what to do."""
-
-
-class Watched:
-    """What is to run for as long as we do: started again whenever it ends, at once and then ever more slowly."""
-
-    def __init__(self, name: str, start: Callable[[], None], ending: Callable[[], str | None]) -> None:
-        """`ending` says how it ended, None while it runs."""
-        self._name = name
-        self._start = start
-        self._ending = ending
-        self._started_at = 0.0
-        self._quick_ends = 0
-        self._start_at: float | None = None
-
-    def tend(self, now: float) -> None:
-        """`now` in seconds of any clock that only goes forward."""
-        if self._start_at is None and (how := self._ending()) is not None:
-            self._quick_ends = self._quick_ends + 1 if now - self._started_at < _STEADY_S else 0
-            pause_s = min(2.0 ** (self._quick_ends - 2), _PAUSE_CAP_S) if self._quick_ends > 1 else 0.0
-            say(f"{self._name} {how}; it starts again" + (f" in {pause_s:.0f} s" if pause_s else ""))
-            self._start_at = now + pause_s
-        if self._start_at is not None and now >= self._start_at:
-            self._start_at = None
-            self._started_at = now
-            self._start()
-
-
-class Child:
-    """A process of ours, `janus …`."""
-
-    def __init__(self, environment: dict[str, str], command: Callable[[], Sequence[str]]) -> None:
-        self._environment = environment
-        self._command = command
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "janus_mail.cli", *self._command()]
-        self.process = start_child(command, env=self._environment)
-
-    def ending(self) -> str | None:
-        if self.process is None:
-            return "never started"
-        code = self.process.poll()
-        if code is None:
-            return None
-        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-
-
-class WorkerCommand:
-    """Each worker process has an id of its own, and is told which one's end we saw."""
-
-    def __init__(self) -> None:
-        self._id: uuid.UUID | None = None
-
-    def __call__(self) -> Sequence[str]:
-        former, self._id = self._id, uuid7()
-        return ["worker", "--id", str(self._id), *(["--succeeds", str(former)] if former else [])]
 
 
 def run(*, tied_to_parent: bool = False) -> int:
@@ -103,24 +42,8 @@ def run(*, tied_to_parent: bool = False) -> int:
     if tied_to_parent:
         end_with_parent(os.getppid())
     settings = load_settings(env="development", host=_HOST, anonymous_workspace=DEFAULT_WORKSPACE)
-    # Also SIGINT: a shell starts what is in its background with that ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        signal.signal(signal.SIGHUP, _interrupt)
-    with ExitStack() as stack:
-        try:
-            _start_and_watch(settings, stack)
-        except KeyboardInterrupt:
-            say("Stopping")
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
+    run_until_signal(lambda stack: _start_and_watch(settings, stack), say)
     return 0
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _start_and_watch(settings: Settings, stack: ExitStack) -> None:
@@ -129,21 +52,22 @@ def _start_and_watch(settings: Settings, stack: ExitStack) -> None:
     url = f"http://localhost:{settings.port}"
     _hold(lock, folder)
     stack.callback(lock.release)
-    _check_port(settings.port)
+    check_port(_HOST, settings.port)
     database_url, redis_url, servers = _open_storage(settings, folder, stack)
     keys = folder.secret_keys(settings)
     api_key = _prepare_database(database_url, keys, folder)
     lock.publish(url=url, database_url=database_url, redis_url=redis_url)
     environment = _environment(settings, folder, database_url, redis_url, keys)
     children = {"The API": Child(environment, lambda: ["api"]), "The worker": Child(environment, WorkerCommand())}
-    stack.callback(_stop, children)
+    stack.callback(stop, children.values(), _STOP_S)
     for child in children.values():
         child.start()
-    watched = [Watched(server.name, server.start, _ending_of(server)) for server in servers]
-    watched += [Watched(name, child.start, child.ending) for name, child in children.items()]
-    _watch_until(lambda: _is_ready(settings.port), watched, time.monotonic() + _READY_S)
+    watched = [Watched(server.name, server.start, _ending_of(server), say) for server in servers]
+    watched += [Watched(name, child.start, child.ending, say) for name, child in children.items()]
+    deadline = time.monotonic() + _READY_S
+    watch_until(lambda: _is_ready(settings.port, deadline), watched)
     _say_ready(settings, url, api_key, folder)
-    _watch_until(lambda: False, watched, None)
+    watch_until(lambda: False, watched)
 
 
 def _hold(lock: FolderLock, folder: DataFolder) -> None:
@@ -156,17 +80,6 @@ def _hold(lock: FolderLock, folder: DataFolder) -> None:
         ) from None
     except OSError as error:
         raise CannotStart(f"JANUS_DATA_DIR: {error.strerror}: {error.filename}") from None
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((_HOST, port))
-        except OSError as error:
-            raise CannotStart(
-                f"PORT: {port} cannot be used ({error.strerror}); set another, such as PORT=8001"
-            ) from None
 
 
 def _open_storage(settings: Settings, folder: DataFolder, stack: ExitStack) -> tuple[str, str, list[OwnedServer]]:
@@ -231,17 +144,9 @@ def _ending_of(server: OwnedServer) -> Callable[[], str | None]:
     return lambda: None if server.pid else "ended"
 
 
-def _watch_until(done: Callable[[], bool], watched: list[Watched], deadline: float | None) -> None:
-    while not done():
-        now = time.monotonic()
-        if deadline is not None and now > deadline:
-            raise CannotStart(f"The API is not ready after {_READY_S:.0f} s; the lines above say why")
-        for each in watched:
-            each.tend(now)
-        time.sleep(_POLL_S)
-
-
-def _is_ready(port: int) -> bool:
+def _is_ready(port: int, deadline: float) -> bool:
+    if time.monotonic() > deadline:
+        raise CannotStart(f"The API is not ready after {_READY_S:.0f} s; the lines above say why")
     connection = http.client.HTTPConnection(_HOST, port, timeout=5)
     try:
         connection.request("GET", "/readyz")
@@ -250,11 +155,6 @@ def _is_ready(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _stop(children: dict[str, Child]) -> None:
-    processes = [child.process for child in children.values() if child.process is not None]
-    stop_children(processes, signal.SIGTERM, timeout_s=_STOP_S)
 
 
 def _say_ready(settings: Settings, url: str, api_key: str, folder: DataFolder) -> None:
