@@ -25,7 +25,8 @@ INSERT_EVENTS = """
             $26::text[], $27::text[], $28::timestamptz[], $29::timestamptz[]
         ) AS e (workspace_id, id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata,
                 expected_sent_at, timezone, priority, expires_at, send_as, group_recipients, first_recipients,
-                recipients_count, provider, provider_id, failover, on_uncertain, warnings, created_by, counts, created_at, due_at)
+                recipients_count, provider, provider_id, failover, on_uncertain, warnings, created_by, counts,
+                created_at, due_at)
     ),
     stored AS (
         INSERT INTO events (
