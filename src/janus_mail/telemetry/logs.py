@@ -72,6 +72,8 @@ def _quieten_libraries() -> None:
     logging.getLogger("uvicorn.access").disabled = True
     for name in ("arq", "httpx", "httpcore", "tzlocal", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # While PostgreSQL is away it prints a traceback a second; whoever asks for a connection says so once.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
 
 
 def _renderer(format: Literal["json", "console"]) -> Processor:  # noqa: A002
