@@ -1,4 +1,4 @@
-"""find failed and parked messages without reading what was sent"""
+"""find failed, parked and waiting messages without reading the others"""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,17 @@ def upgrade() -> None:
             postgresql_concurrently=True,
             if_not_exists=True,
         )
+        op.create_index(
+            "ix_messages_waiting",
+            "messages",
+            ["workspace_id", "waiting_for"],
+            postgresql_where=sa.text("state = 'scheduled' AND waiting_for IS NOT NULL"),
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
 
 
 def downgrade() -> None:
     with op.get_context().autocommit_block():
+        op.drop_index("ix_messages_waiting", table_name="messages", postgresql_concurrently=True, if_exists=True)
         op.drop_index("ix_messages_trouble", table_name="messages", postgresql_concurrently=True, if_exists=True)

@@ -5,9 +5,10 @@ import logging
 import random
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 import uvloop
@@ -24,7 +25,7 @@ from janus_mail.availability.quotas import Quotas
 from janus_mail.availability.rates import Rates
 from janus_mail.availability.rests import Rests
 from janus_mail.delivery import crash_points
-from janus_mail.delivery.bell import WAKE, Bell
+from janus_mail.delivery.bell import BACKLOG, WAKE, Bell
 from janus_mail.delivery.claim import Claimer
 from janus_mail.delivery.control import try_waiting_now
 from janus_mail.delivery.decide import Pace
@@ -32,6 +33,7 @@ from janus_mail.delivery.engine import Engine
 from janus_mail.delivery.letters import Letters
 from janus_mail.delivery.patrol import Patrol
 from janus_mail.delivery.record import Recorder
+from janus_mail.delivery.retention import Retention
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.delivery.send import Sender
 from janus_mail.providers.smtp_opening import SmtpTimeouts
@@ -41,7 +43,7 @@ from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
 from janus_mail.storage.list_cache import ListCache
 from janus_mail.storage.migrate import is_migrated
-from janus_mail.storage.redis import open_redis
+from janus_mail.storage.redis import REDIS_AWAY, open_redis
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.telemetry.metrics_server import serve_metrics
 from janus_mail.watch.gauges import Gauges
@@ -64,10 +66,11 @@ async def _work(settings: Settings, worker_id: uuid.UUID, succeeds: uuid.UUID | 
     if database is None:
         return
     try:
-        await keep_environment_provider(database, SecretBox(settings.require_secret_keys()), settings)
+        secrets = SecretBox(settings.require_secret_keys())
+        await _patiently(stop, partial(keep_environment_provider, database, secrets, settings))
         async with opened(settings, database, worker_id) as worker:
             if succeeds is not None:
-                await worker.patrol.succeed(succeeds)
+                await _patiently(stop, partial(worker.patrol.succeed, succeeds))
             _log.info("worker %s is ready", worker_id)
             await worker.until(stop)
     finally:
@@ -92,6 +95,17 @@ async def _first_connection(settings: Settings, stop: asyncio.Event) -> Database
     if database is not None:
         await database.close()
     return None
+
+
+async def _patiently(stop: asyncio.Event, work: Callable[[], Awaitable[object]]) -> None:
+    """Again and again while PostgreSQL is away."""
+    while not stop.is_set():
+        try:
+            await work()
+            return
+        except CONNECTION_LOST as error:
+            _log.warning("PostgreSQL cannot be reached (%s); waiting", type(error).__name__)
+            await _until(stop, 0.2)
 
 
 class WorkerProcess:
@@ -120,7 +134,10 @@ class WorkerProcess:
             settings, database, Claimer(database, worker_id, lease_s=settings.lease_seconds), Letters(database),
             Sender(recorder, self._book, admission, permits, pace), recorder, permits, self.bell,
         )  # fmt: skip
-        self.patrol = Patrol(settings, database, worker_id, self.bell, self.engine.wake)
+        recorder.on_wait = self.engine.expect
+        days = settings.retention_days
+        retention = None if days is None else Retention(database, self._list_cache, days=days)
+        self.patrol = Patrol(settings, database, worker_id, self.bell, self.engine.wake, retention)
 
     async def until(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then finish what is sending."""
@@ -131,6 +148,7 @@ class WorkerProcess:
                 ("patrol", self.patrol.run),
                 ("roll-up", self._roll_up),
                 ("wake-ups", self._listen),
+                ("calls", self._hear_calls),
                 ("metrics", self._serve_metrics),
             )
         ]
@@ -177,6 +195,21 @@ class WorkerProcess:
                 await listener.async_run()
             except Exception as error:
                 _log.debug("wake-ups: Redis is away (%s)", type(error).__name__)
+            await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+
+    async def _hear_calls(self) -> None:
+        """What a busy worker calls out when there is more than it can take."""
+        if self._redis is None:
+            return
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(BACKLOG)
+                    while True:
+                        if await channel.get_message(timeout=10) is not None:
+                            self.engine.wake()
+            except REDIS_AWAY as error:
+                _log.debug("calls: Redis is away (%s)", type(error).__name__)
             await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
 
     async def _wake_waiting(self, workspace_id: uuid.UUID) -> None:

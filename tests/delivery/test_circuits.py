@@ -277,3 +277,16 @@ async def test_a_daily_quota_that_is_used_up_passes_mail_on(shop: Workshop, work
         while (await shop.message(bound))["waiting_for"] != "quota":
             await asyncio.sleep(0.02)
     assert await shop.story(bound) == []
+
+
+async def test_what_waits_for_a_rate_leaves_as_its_places_come_free_though_the_engine_was_idle(
+    shop: Workshop, redis: Redis
+) -> None:
+    only = await shop.provider("only", rate_per_second=4.0)
+    lazy = shop.settings.model_copy(update={"patrol_seconds": 60.0})
+    async with working(lazy, shop.database, redis) as worker:
+        await asyncio.sleep(0.3)
+        events = [await shop.event(f"{n}@example.net", provider_id=only, failover=False) for n in range(9)]
+        worker.engine.wake()
+        for event_id in events:
+            await shop.until(event_id, "sent", within_s=6)

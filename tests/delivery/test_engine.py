@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from janus_mail.availability.provider_book import ProviderBook
+from janus_mail.delivery.control import pause, resume
 from janus_mail.providers.timeouts import Timeouts
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.worker import WorkerProcess
@@ -243,3 +244,35 @@ async def test_stopping_finishes_what_is_sending_and_gives_back_the_rest(shop: W
                 await asyncio.sleep(0.02)
     assert sorted(m["state"] for m in await shop.messages(event_id)) == ["scheduled", "sent"]
     assert len(await shop.attempts(event_id)) == 1
+
+
+async def test_a_backlog_that_one_worker_finds_wakes_the_others(shop: Workshop, redis: Redis) -> None:
+    await shop.provider(sandbox_mode="slow")
+    small = shop.settings.model_copy(
+        update={"worker_concurrency": 2, "claim_batch": 4, "patrol_seconds": 60.0, "shutdown_seconds": 0.1}
+    )
+    async with working(small, shop.database, redis) as one, working(small, shop.database, redis):
+        await asyncio.sleep(0.5)  # both sleep by now
+        event_id = await shop.event(*(f"r{n}@example.org" for n in range(30)))
+        one.engine.wake()  # as a job does, which one worker takes
+        async with asyncio.timeout(5):
+            while len({message["leased_by"] for message in await shop.messages(event_id)} - {None}) < 2:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_workspace_that_is_resumed_does_not_wait_for_the_next_tick(shop: Workshop, redis: Redis) -> None:
+    await shop.provider()
+    lazy = shop.settings.model_copy(update={"patrol_seconds": 60.0})
+    async with working(lazy, shop.database, redis) as worker:
+        async with shop.database.transaction() as connection:
+            await pause(connection, shop.workspace_id)
+        event_id = await shop.event()
+        worker.engine.wake()
+        await asyncio.sleep(0.3)
+        worker.engine.wake()  # it has just looked, and knows of the pause
+        await asyncio.sleep(0.1)
+        assert (await shop.message(event_id))["state"] == "scheduled"
+        async with shop.database.transaction() as connection:
+            await resume(connection, shop.workspace_id)
+        worker.engine.wake()
+        await shop.until(event_id, "sent", within_s=3)

@@ -3,6 +3,7 @@
 import random
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from janus_mail.availability.circuits import Circuits, Scope
@@ -47,11 +48,11 @@ class Admission:
             wait_s = self.circuits.of(scope).rest_s
             if wait_s > 0:
                 # Whoever comes back first when the rest is over is the probe; when it passes, all are woken.
-                return Refusal(_spread(wait_s), WaitingFor.CIRCUIT, "its circuit is open")
+                return Refusal(_spread(wait_s), WaitingFor.CIRCUIT, f"{provider.name}: its circuit is open")
         if (rest_s := self.rests.rest_s(provider)) > 0:
-            return Refusal(rest_s + random.uniform(0, 1), WaitingFor.RATE, "it asked for a rest")  # noqa: S311
+            return Refusal(rest_s + random.uniform(0, 1), WaitingFor.RATE, f"{provider.name}: it asked for a rest")  # noqa: S311
         if (stall_s := self._stalled(provider)) > 0:
-            return Refusal(_spread(stall_s), WaitingFor.CIRCUIT, "it does not answer")
+            return Refusal(_spread(stall_s), WaitingFor.CIRCUIT, f"{provider.name}: it does not answer")
         return None
 
     async def take(self, provider: ConfiguredProvider, sender_domain: str) -> Refusal | None:
@@ -62,16 +63,18 @@ class Admission:
         if provider.daily_quota is not None:
             wait_s = await self._quotas.take(provider.id, provider.workspace_id, provider.daily_quota)
             if wait_s > 0:
-                return Refusal(wait_s, WaitingFor.QUOTA, "its daily quota is used up")
+                return Refusal(wait_s, WaitingFor.QUOTA, f"{provider.name}: its daily quota is used up")
         if provider.rate_per_second is not None:
             wait_s = await self._rates.take(provider.id, provider.rate_per_second)
             if wait_s > 0:
                 self.give_back(provider)
-                return Refusal(wait_s, WaitingFor.RATE, "its rate is reached", provider.id)
+                return Refusal(wait_s, WaitingFor.RATE, f"{provider.name}: its rate is reached", provider.id)
         for scope in _scopes(provider, sender_domain):
             if not await self.circuits.admit(scope):
                 self.give_back(provider)
-                return self.refusal(provider, sender_domain) or Refusal(1.0, WaitingFor.CIRCUIT, "its circuit is open")
+                return self.refusal(provider, sender_domain) or Refusal(
+                    1.0, WaitingFor.CIRCUIT, f"{provider.name}: another mail is trying it"
+                )
         return None
 
     def leave_slots(self, refusals: Iterable[Refusal]) -> None:
@@ -87,7 +90,8 @@ class Admission:
 
 
 def _scopes(provider: ConfiguredProvider, sender_domain: str) -> tuple[Scope, Scope]:
-    return Scope(provider.workspace_id, provider.id), Scope(provider.workspace_id, provider.id, sender_domain)
+    whole = Scope(provider.workspace_id, provider.id, name=provider.name)
+    return whole, replace(whole, sender_domain=sender_domain)
 
 
 def _spread(wait_s: float) -> float:

@@ -7,7 +7,7 @@ and one sends its probe, with Redis or without. Every change leaves a row in `pr
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 from uuid_utils.compat import uuid7
@@ -22,6 +22,12 @@ from janus_mail.telemetry.boot_clock import boot_clock_s
 
 WHOLE = ""  # the scope of a circuit that is about no sender domain in particular
 _REASON_MOST = 300
+# The server's own words stay out of the log: they like to name recipients. They are in the incident.
+_SAID = {
+    CircuitCause.FAILURES: "too many tries failed",
+    CircuitCause.BROKEN: "it refuses us: look at its credentials, its quota, its verified senders",
+    CircuitCause.PROBE: "the mail that tried it failed again",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +39,7 @@ class Scope:
     workspace_id: uuid.UUID
     provider_id: uuid.UUID
     sender_domain: str = WHOLE
+    name: str = field(default="", compare=False)  # of the provider, for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +110,7 @@ class Circuits:
 
     async def hear(self, scope: Scope, message_id: uuid.UUID, recipient: str, error: DeliveryError | None) -> None:
         """Take in how a try ended at the provider of `scope`, which names the sender's domain."""
-        whole = Scope(scope.workspace_id, scope.provider_id)
+        whole = replace(scope, sender_domain=WHOLE)
         outcome = error.outcome if error is not None else Outcome.ACCEPTED
         if isinstance(error, ProviderBroken):
             broken = scope if error.scope == "sender" else whole
@@ -138,11 +145,11 @@ class Circuits:
         trips = self.of(scope).trips + 1
         rest_s = self._times.rest_s(trips)
         if await self._move(scope, CircuitState.OPEN, cause, reason, trips=trips, for_s=rest_s):
-            _log.warning("provider %s %srests for %.0f s: %s", scope.provider_id, _about(scope), rest_s, cause)
+            _log.warning("%s rests for %.0f s: %s", _about(scope), rest_s, _SAID[cause])
 
     async def _close(self, scope: Scope) -> None:
         if await self._move(scope, CircuitState.CLOSED, CircuitCause.PROBE, "the probe passed", trips=0, for_s=None):
-            _log.info("provider %s %stakes mail again", scope.provider_id, _about(scope))
+            _log.info("%s takes mail again", _about(scope))
             await self._on_closed(scope.workspace_id)
 
     async def _move(
@@ -222,4 +229,5 @@ def _words(why: str, error: DeliveryError | None) -> str:
 
 
 def _about(scope: Scope) -> str:
-    return f"for {scope.sender_domain} " if scope.sender_domain else ""
+    provider = f"provider {scope.name or scope.provider_id} of workspace {scope.workspace_id}"
+    return f"{provider} for mail from {scope.sender_domain}" if scope.sender_domain else provider

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from janus_mail.storage.redis import REDIS_AWAY
 
 WAKE = "wake"  # the name of the one job
+BACKLOG = "janus:backlog"  # the channel on which a worker tells the others that there is more than it can take
 _COALESCE_S = 0.02
 _RETRY_AFTER_S = (0.05, 0.3)  # a busy Redis is not a Redis that is away
 
@@ -26,6 +27,7 @@ class Bell:
     def __init__(self, redis: Redis | None, *, horizon_s: float) -> None:
         # arq's client shares the connections of the one that is there.
         self._arq = ArqRedis(redis.connection_pool, default_queue_name=default_queue_name) if redis else None
+        self._redis = redis
         self._horizon_s = horizon_s
         self._seconds: set[int] = set()  # epoch seconds to ring for; 0 stands for «at once»
         self._gathering = False
@@ -47,6 +49,19 @@ class Bell:
             task = asyncio.get_running_loop().create_task(self._flush())
             self._ringing.add(task)
             task.add_done_callback(self._ringing.discard)
+
+    def call_everyone(self) -> None:
+        """Wake every worker: a job is taken by one, and that may be the one that is busy."""
+        if self._redis is not None:
+            task = asyncio.get_running_loop().create_task(self._publish(self._redis))
+            self._ringing.add(task)
+            task.add_done_callback(self._ringing.discard)
+
+    async def _publish(self, redis: Redis) -> None:
+        try:
+            await redis.publish(BACKLOG, b"")
+        except REDIS_AWAY as error:
+            _log.debug("nobody was called (%s); each worker looks for itself every patrol", type(error).__name__)
 
     async def _flush(self) -> None:
         await asyncio.sleep(_COALESCE_S)

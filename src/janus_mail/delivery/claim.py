@@ -65,6 +65,9 @@ class Claimer:
 
     async def seconds_to_next(self, full: Collection[uuid.UUID]) -> float | None:
         """Until the next message is due, but for paused workspaces and the `full` ones; null when there is none."""
+        if self._paused:  # one that has just been resumed must not sleep until the next tick
+            self._paused_read_s = float("-inf")
+            await self._look_for_paused()
         without = [*self._paused, *full]
         seconds: float | None
         if without:
@@ -93,7 +96,7 @@ class Claimer:
                 lease.CLAIM_BY_LANE, [many for _, many in chosen], self._worker_id, self._lease_s,
                 [lane.priority for lane, _ in chosen], [lane.workspace_id for lane, _ in chosen],
             )  # fmt: skip
-        if len(claimed) < sum(many for _, many in chosen):  # the lanes ran low, or others took them
+        if not chosen or len(claimed) < sum(many for _, many in chosen):  # the lanes ran low, or others took them
             self._lanes_read_s = float("-inf")
         self.backlog = bool(claimed) or (not chosen and bool(lanes))
         return claimed

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import uuid
 from collections import Counter
-from datetime import UTC, datetime
 
 from janus_mail.availability.permits import Permits
 from janus_mail.delivery.bell import Bell
@@ -57,9 +56,18 @@ class Engine:
         self._room = asyncio.Event()
         self._stopping = False
         self._rang_others_s = float("-inf")
+        self._sleeps_until_s = float("-inf")
+        self._expected_s = float("inf")
 
     def wake(self) -> None:
         self._awake.set()
+
+    def expect(self, seconds: float) -> None:
+        """Something is due then that cannot be seen in the database until now: it was in work."""
+        at_s = boot_clock_s() + seconds
+        self._expected_s = min(self._expected_s, at_s)
+        if at_s < self._sleeps_until_s:
+            self._awake.set()
 
     async def run(self) -> None:
         """Never raises because of the database: it waits and goes on."""
@@ -92,6 +100,7 @@ class Engine:
     async def _turn(self) -> None:
         """Claim once and start what was claimed; with nothing due, sleep."""
         self._awake.clear()
+        self._expected_s = float("inf")  # what was put off by now, the look at the database will find
         most = await self._wait_for_room()
         if self._stopping:
             return
@@ -158,13 +167,16 @@ class Engine:
         """A full batch means a backlog: other workers should know."""
         if boot_clock_s() - self._rang_others_s > _RING_OTHERS_EVERY_S:
             self._rang_others_s = boot_clock_s()
-            self._bell.ring([datetime.fromtimestamp(0, UTC)])
+            self._bell.call_everyone()
 
     async def _sleep(self, seconds: float) -> None:
+        seconds = min(seconds, max(self._expected_s - boot_clock_s(), 0.001))
+        self._sleeps_until_s = boot_clock_s() + seconds
         try:
             await asyncio.wait_for(self._awake.wait(), seconds)
         except TimeoutError:
             pass  # it is time
+        self._sleeps_until_s = float("-inf")
 
     async def _renew_leases(self) -> None:
         lease_s = self._settings.lease_seconds

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from janus_mail.delivery.bell import Bell
 from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.queries import lease, repair
+from janus_mail.delivery.retention import Retention
 from janus_mail.models.states import State
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
@@ -26,13 +27,15 @@ class Patrol:
     """One per worker process; the duty row decides which one works."""
 
     def __init__(
-        self, settings: Settings, database: Database, worker_id: uuid.UUID, bell: Bell, wake: Callable[[], None]
-    ) -> None:
+        self, settings: Settings, database: Database, worker_id: uuid.UUID, bell: Bell, wake: Callable[[], None],
+        retention: Retention | None = None,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._database = database
         self._worker_id = worker_id
         self._bell = bell
         self._wake = wake
+        self._retention = retention
         # Since when our connection has not broken: a live worker may hold a 250 that it could not write down.
         self._steady_since_s = boot_clock_s()
         self._rung: set[datetime] = set()
@@ -63,6 +66,8 @@ class Patrol:
             await self._resolve()
         await self._ring()
         await pool.execute(repair.CLEAN, self._settings.idempotency_seconds)
+        if self._retention is not None:
+            await self._retention.tick()
 
     async def succeed(self, dead_worker_id: uuid.UUID) -> None:
         """A worker whose end was seen holds nothing any more: its leases need not run out."""

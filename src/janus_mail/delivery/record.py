@@ -1,7 +1,7 @@
 """Writes down what happens to a message, durably, before and after each try."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -86,6 +86,7 @@ class Recorder:
         self.worker_id = worker_id
         self._lease_s = lease_s
         self._grace_s = grace_s
+        self.on_wait: Callable[[float], None] = lambda _: None  # told after how many seconds something is due again
         self.begin = Coalescer(self._begin, delay_s=0.003, keep=lambda item: item.hold.deadline_s > boot_clock_s())
         self.finish = Coalescer(self._finish, delay_s=0.005)
         self.let_go = Coalescer(self._let_go, delay_s=0.005)
@@ -145,6 +146,8 @@ class Recorder:
                 _count(item)
                 if item.next_state is State.LEASED:
                     item.hold.renewed(asked_at_s, self._lease_s)
+                elif item.next_state is State.SCHEDULED:
+                    self.on_wait(item.wait_s)
         return [item.attempt_id in finished for item in items]
 
     async def _let_go(self, items: Sequence[LetGo]) -> list[bool]:
@@ -157,6 +160,8 @@ class Recorder:
         gone = {row["id"] for row in rows}
         metrics.written_together("let_go", len(items))
         for item in items:
+            if item.next_state is State.SCHEDULED:
+                self.on_wait(item.wait_s or 0.0)
             given_back = item.next_state is State.SCHEDULED and item.wait_s is None
             if item.hold.id in gone and not given_back:
                 metrics.message_moved(item.next_state.value)

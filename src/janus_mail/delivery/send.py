@@ -140,7 +140,7 @@ class Sender:
         self._silent.discard(hold.workspace_id)
         if isinstance(error, Throttled):
             self._admission.rests.rest(provider, error.retry_after_s)
-        scope = Scope(hold.workspace_id, provider.id, step.sender.domain)
+        scope = Scope(hold.workspace_id, provider.id, step.sender.domain, provider.name)
         try:
             await self._admission.circuits.hear(scope, hold.id, hold.recipient, error)
         except CONNECTION_LOST as lost:
@@ -176,7 +176,8 @@ class Sender:
             self._admission.leave_slots(refusal for refusal in refusals if refusal is not soonest)
             let_go = LetGo(hold, State.SCHEDULED, soonest.wait_s, soonest.waiting_for,
                            next_round=any(t.round == hold.round for t in hold.history))  # fmt: skip
-            self._say_once(hold, "; ".join(refusal.why for refusal in refusals))
+            if all(refusal.waiting_for is not WaitingFor.RATE for refusal in refusals):
+                self._say_once(hold, "; ".join(refusal.why for refusal in refusals))
         elif chosen.order:  # a crash came between the last try of the round and its verdict
             let_go = self._wait_for_next_round(hold)
         else:

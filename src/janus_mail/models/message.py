@@ -31,6 +31,10 @@ class Message(Keyed, Base):
             "ix_messages_trouble", "workspace_id", "state", "id",
             postgresql_where=text("state IN ('failed', 'parked', 'uncertain')"),
         ),
+        Index(
+            "ix_messages_waiting", "workspace_id", "waiting_for",
+            postgresql_where=text("state = 'scheduled' AND waiting_for IS NOT NULL"),
+        ),
         Index("ix_messages_event", "event_id", "id"),
         Index("ix_messages_list", "workspace_id", "id"),
         Index("ix_messages_recipient", "workspace_id", "recipient", "id"),
