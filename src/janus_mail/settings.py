@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     # -- what callers see
     list_cache_seconds: int = Field(3600, ge=0)
     idempotency_seconds: int = Field(86_400, gt=0)
+    retention_days: int | None = Field(None, ge=1, le=36_500)  # unset: everything is kept
 
     metrics_port: int | None = Field(None, ge=1, le=65535)  # the worker's; the API has /metrics
 
@@ -136,6 +137,10 @@ class Settings(BaseSettings):
             raise ValueError(f"JANUS_ANONYMOUS_WORKSPACE needs a loopback address, but JANUS_HOST is {self.host}")
         if self.crash_at and self.env == "production":
             raise ValueError("JANUS_CRASH_AT ends the process on purpose: it is for tests, with JANUS_ENV=development")
+        if self.retention_days and self.retention_days * 86_400 < self.idempotency_seconds:
+            raise ValueError(
+                "JANUS_RETENTION_DAYS ends before JANUS_IDEMPOTENCY_SECONDS: a repetition would find nothing"
+            )
         if self.debug and self.env == "production":
             raise ValueError("JANUS_DEBUG must be off when JANUS_ENV=production")
         return self

@@ -1,0 +1,62 @@
+"""django-post_office 3.12 on the same PostgreSQL and sink: `send_queued_mail --processes=2` until all is sent."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+from benchmarks.checks import check_arrivals
+from benchmarks.letters import letter, recipient
+from benchmarks.peers.environment import environment, python_of
+from benchmarks.stand import Stand, output_of, refuse_weak_durability
+
+_PROCESSES = 2
+_SENT = 0  # post_office.models.STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class PostOffice:
+    """Ready on a stand, with a database of its own."""
+
+    bench: Stand
+    python: str
+    dsn: str
+    environment: dict[str, str]
+
+    @classmethod
+    async def prepare(cls, bench: Stand) -> "PostOffice":
+        """Its virtual environment, its database, its tables."""
+        python = await python_of("post_office")
+        dsn = bench.postgres.url("post_office")
+        await refuse_weak_durability(dsn)
+        settings = environment(
+            DJANGO_SETTINGS_MODULE="benchmarks.peers.post_office_settings",
+            PEER_DATABASE_HOST=parse_qs(urlsplit(dsn).query)["host"][0],
+            PEER_SINK_PORT=str(bench.ledger.port),
+        )
+        await output_of([python, "-m", "django", "migrate", "--verbosity=0"], settings)
+        return cls(bench, python, dsn, settings)
+
+    async def drain(self, mails: int) -> float:
+        """Fill, drain, prove. Mails a second, from the first mail in the sink to the last one's log row."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute("TRUNCATE post_office_email CASCADE")
+            await output_of([self.python, "-m", "benchmarks.peers.post_office_fill", str(mails)], self.environment)
+            await connection.execute("ANALYZE")
+            await connection.execute("CHECKPOINT")
+            start = self.bench.ledger.count()
+            lock = f"--lockfile={self.bench.folder / 'send_queued_mail'}"
+            command = [self.python, "-m", "django", "send_queued_mail", f"--processes={_PROCESSES}", lock]
+            await output_of(command, self.environment)
+            arrivals = await self.bench.arrived(start)
+            check_arrivals(arrivals, {recipient(number): (number, letter(number)) for number in range(mails)})
+            sent = await connection.fetchval("SELECT count(*) FROM post_office_email WHERE status = $1", _SENT)
+            logged = await connection.fetchval("SELECT count(*) FROM post_office_log WHERE status = $1", _SENT)
+            if (sent, logged) != (mails, mails):
+                raise RuntimeError(f"django-post_office: {sent} sent and {logged} logged of {mails}")
+            ended: datetime = await connection.fetchval("SELECT max(date) FROM post_office_log")
+        finally:
+            await connection.close()
+        return mails / (ended.timestamp() - arrivals[0].at)
