@@ -13,6 +13,8 @@ depends_on: Sequence[str] | None = None
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.add_column("messages", sa.Column("put_off_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("messages", sa.Column("cancel_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index("ix_workspaces_paused", "workspaces", ["id"], postgresql_where=sa.text("paused_at IS NOT NULL"))
     op.create_table(
         "circuits",
@@ -108,4 +110,6 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION refuse_to_change_history()")
     op.drop_index(op.f("ix_circuits_workspace_id"), table_name="circuits")
     op.drop_table("circuits")
+    op.drop_column("messages", "cancel_at")
+    op.drop_column("messages", "put_off_at")
     op.drop_index("ix_workspaces_paused", table_name="workspaces", postgresql_where=sa.text("paused_at IS NOT NULL"))

@@ -27,7 +27,7 @@ from janus_mail.availability.rests import Rests
 from janus_mail.delivery import crash_points
 from janus_mail.delivery.bell import BACKLOG, WAKE, Bell
 from janus_mail.delivery.claim import Claimer
-from janus_mail.delivery.control import try_waiting_now
+from janus_mail.delivery.control import try_all_waiting_now
 from janus_mail.delivery.decide import Pace
 from janus_mail.delivery.engine import Engine
 from janus_mail.delivery.letters import Letters
@@ -123,16 +123,15 @@ class WorkerProcess:
             database, SecretBox(settings.require_secret_keys()), timeouts(settings), circuits.learn
         )
         self._quotas = Quotas(database)
-        permits = Permits(settings.worker_concurrency, stall_s=settings.stall_seconds)
-        admission = Admission(
-            circuits, Rests(), Rates(redis, lambda: self.patrol.live_workers), self._quotas,
-            lambda provider: permits.stalled_s(provider.id),
-        )  # fmt: skip
+        permits = Permits(settings.worker_concurrency)
+        admission = Admission(circuits, Rests(), Rates(redis, lambda: self.patrol.live_workers), self._quotas)
         recorder = Recorder(database, worker_id, lease_s=settings.lease_seconds, grace_s=settings.grace_seconds)
         pace = Pace(settings.retry_base_seconds, settings.retry_cap_seconds)
         self.engine = Engine(
             settings, database, Claimer(database, worker_id, lease_s=settings.lease_seconds), Letters(database),
-            Sender(recorder, self._book, admission, permits, pace), recorder, permits, self.bell,
+            Sender(recorder, self._book, admission, permits, pace, stall_s=settings.stall_seconds,
+                   probe_s=2 * settings.circuit_open_seconds),
+            recorder, permits, self.bell,
         )  # fmt: skip
         recorder.on_wait = self.engine.expect
         days = settings.retention_days
@@ -214,8 +213,7 @@ class WorkerProcess:
 
     async def _wake_waiting(self, workspace_id: uuid.UUID) -> None:
         """A provider takes mail again: what waited for one is due now."""
-        async with self._database.transaction() as connection:
-            await try_waiting_now(connection, workspace_id)
+        await try_all_waiting_now(self._database, workspace_id)
         self.engine.wake()
         self.bell.ring([datetime.now(UTC)])
 

@@ -24,10 +24,19 @@ NOW = datetime(2026, 3, 12, 14, 23, tzinfo=UTC)
 HERE, THERE = uuid7(), uuid7()
 
 
-def decide(error: DeliveryError, *earlier: Try, others: bool, left_s: float = 3600.0, round_: int = 1) -> Verdict:
+def decide(
+    error: DeliveryError,
+    *earlier: Try,
+    others: bool,
+    later: bool = False,
+    resend: bool = False,
+    left_s: float = 3600.0,
+    round_: int = 1,
+) -> Verdict:
     history = [*earlier, Try(HERE, round_, error.outcome, error.code)]
     return after_error(
-        error, history, others=others, round_=round_, now=NOW, give_up_at=NOW + timedelta(seconds=left_s),
+        error, history, others_now=others, others_later=later, resend=resend, round_=round_, now=NOW,
+        give_up_at=NOW + timedelta(seconds=left_s),
         pace=Pace(30, 3600),
     )  # fmt: skip
 
@@ -78,7 +87,7 @@ def test_it_fails_once_its_time_is_over() -> None:
 def test_a_resend_whose_time_is_over_is_parked_since_it_may_have_arrived() -> None:
     error, here = ProviderDown("421"), Try(HERE, 1, "provider_down", "421")
     verdict = after_error(
-        error, [here], others=False, round_=1, now=NOW, give_up_at=NOW, pace=Pace(30, 3600), resend=True
+        error, [here], others_now=False, round_=1, now=NOW, give_up_at=NOW, pace=Pace(30, 3600), resend=True
     )
     assert verdict.next_state is State.PARKED
 
@@ -111,3 +120,16 @@ def test_the_pace_is_exponential_with_full_jitter_and_a_cap() -> None:
         waits = [pace.wait_s(round_) for _ in range(200)]
         assert 0 <= min(waits) < max(waits) <= most
         assert max(waits) > most / 2
+
+
+def test_a_provider_that_rests_is_still_one_that_may_take_what_another_refused() -> None:
+    assert decide(PolicyRejected("550 5.7.1"), others=False, later=True).next_state is State.SCHEDULED
+    deferred = [Try(HERE, n, "recipient_deferred", "450") for n in range(1, 12)]
+    assert (
+        decide(RecipientDeferred("450"), *deferred, others=False, later=True, round_=12).next_state is State.SCHEDULED
+    )
+
+
+@pytest.mark.parametrize("error", [RecipientRejected("550 5.1.1"), MessageRejected("554"), PolicyRejected("550 5.7.1")])
+def test_a_resend_that_is_refused_is_parked_for_its_first_copy_may_be_there(error: DeliveryError) -> None:
+    assert decide(error, others=False, resend=True).next_state is State.PARKED

@@ -38,9 +38,13 @@ class Hold:
 
     def __init__(self, *, refuse_dispatch: Exception | None = None, refuse_last_byte: Exception | None = None) -> None:
         self.dispatches = 0
+        self.under_way_calls = 0
         self.last_bytes = 0
         self._refuse_dispatch = refuse_dispatch
         self._refuse_last_byte = refuse_last_byte
+
+    def under_way(self) -> None:
+        self.under_way_calls += 1
 
     async def before_dispatch(self) -> None:
         self.dispatches += 1

@@ -13,9 +13,9 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from janus_mail.availability import queries
-from janus_mail.availability.streak import FAILS, Streak
+from janus_mail.availability.streak import FAILS, PUT_OFF, Streak
 from janus_mail.models.states import CircuitCause, CircuitState
-from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderBroken
+from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderBroken, ProviderDown
 from janus_mail.storage.database import Connection, Database
 from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
@@ -41,6 +41,10 @@ class Scope:
     sender_domain: str = WHOLE
     name: str = field(default="", compare=False)  # of the provider, for the log
 
+    @property
+    def whole(self) -> "Scope":
+        return replace(self, sender_domain=WHOLE)
+
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
@@ -51,6 +55,7 @@ class Circuit:
     trips: int = 0
     reason: str = ""
     until_s: float | None = None
+    seen_s: float = float("-inf")  # since when it is known to be so
 
     @property
     def rest_s(self) -> float:
@@ -61,6 +66,10 @@ class Circuit:
 
 
 _CLOSED = Circuit()
+
+
+class PutOffAll(ProviderDown):
+    """The provider puts off whoever the recipient is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ class Circuits:
         self._on_closed = on_closed
         self._seen: dict[Scope, Circuit] = {}
         self._streaks: dict[Scope, Streak] = {}
+        self._probing: set[Scope] = set()  # a mail of this process is trying it
 
     def learn(self, rows: Iterable[asyncpg.Record]) -> None:
         """Take in what stands in the database; read with the workspace's providers once a second."""
@@ -103,24 +113,62 @@ class Circuits:
             return True
         if circuit.rest_s > 0:
             return False
-        return await self._move(
+        admitted = await self._move(
             scope, CircuitState.HALF_OPEN, CircuitCause.PROBE, circuit.reason, trips=circuit.trips,
             for_s=2 * self._times.open_s,
         )  # fmt: skip
+        if admitted:
+            self._probing.add(scope)
+        return admitted
 
-    async def hear(self, scope: Scope, message_id: uuid.UUID, recipient: str, error: DeliveryError | None) -> None:
-        """Take in how a try ended at the provider of `scope`, which names the sender's domain."""
-        whole = replace(scope, sender_domain=WHOLE)
+    async def release(self, scope: Scope) -> None:
+        """The probe was not made after all: the next mail may be it."""
+        if scope in self._probing:
+            self._probing.discard(scope)
+            circuit = self.of(scope)
+            if circuit.state is CircuitState.HALF_OPEN:
+                await self._move(scope, CircuitState.OPEN, CircuitCause.PROBE, circuit.reason, trips=circuit.trips,
+                                 for_s=0.0)  # fmt: skip
+
+    def judge(self, scope: Scope, recipient: str, error: DeliveryError) -> DeliveryError:
+        """The error as it counts: a deferral that is one of many says nothing of its recipient, and all of its
+        provider (DELIVERY.md: five in a row over different domains are «provider down»)."""
+        if error.outcome is not Outcome.RECIPIENT_DEFERRED:
+            return error
+        whole = scope.whole
+        circuit, streak = self.of(whole), self._streaks.get(whole)
+        if circuit.state is CircuitState.CLOSED:
+            many = streak is not None and streak.puts_off_all_with(recipient)
+        else:
+            many = circuit.reason.startswith(PUT_OFF)
+        return PutOffAll(error.code, error.response, retry_after_s=error.retry_after_s) if many else error
+
+    async def hear(
+        self, scope: Scope, message_id: uuid.UUID, recipient: str, error: DeliveryError | None, *, began_s: float
+    ) -> None:
+        """Take in how a try, begun at `began_s` (boot clock), ended at the provider of `scope`, which names the
+        sender's domain."""
+        whole = scope.whole
         outcome = error.outcome if error is not None else Outcome.ACCEPTED
+        if outcome is Outcome.THROTTLED or (error is not None and not error.counts):
+            await self.release(whole)  # that shows neither that it works nor that it fails
+            await self.release(scope)
+            return
+        self._probing -= {whole, scope}
         if isinstance(error, ProviderBroken):
             broken = scope if error.scope == "sender" else whole
             if self.of(broken).state is not CircuitState.OPEN:
                 await self._open(broken, CircuitCause.BROKEN, _words("the provider refuses us", error))
             if broken == scope:
                 await self._close_if_probed(whole)
+        elif began_s < self.of(whole).seen_s:
+            return  # news from before the circuit last changed
         elif outcome in FAILS:
+            why = PUT_OFF if isinstance(error, PutOffAll) else "the probe failed"
             if self.of(whole).state is CircuitState.HALF_OPEN:
-                await self._open(whole, CircuitCause.PROBE, _words("the probe failed", error))
+                await self._open(whole, CircuitCause.PROBE, _words(why, error))
+            elif isinstance(error, PutOffAll) and self.of(whole).state is CircuitState.CLOSED:
+                await self._open(whole, CircuitCause.FAILURES, _words(why, error))
             else:
                 await self._count(whole, message_id, recipient, error)
         else:
@@ -174,7 +222,9 @@ class Circuits:
             self._streaks.pop(scope, None)  # what was counted led here, or is over
         until_s = None if row["rest_s"] is None else boot_clock_s() + row["rest_s"]
         state = CircuitState(row["state"])
-        self._seen[scope] = Circuit(state, row["number"], row["trips"], row["reason"], until_s)
+        known = self.of(scope)
+        seen_s = known.seen_s if known.number == row["number"] else boot_clock_s()
+        self._seen[scope] = Circuit(state, row["number"], row["trips"], row["reason"], until_s, seen_s)
 
 
 async def open_by_hand(

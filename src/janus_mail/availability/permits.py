@@ -7,13 +7,8 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from janus_mail.telemetry import metrics
-from janus_mail.telemetry.boot_clock import boot_clock_s
 
 Key = tuple[uuid.UUID, uuid.UUID]  # workspace, provider
-
-
-class Stalled(Exception):
-    """Every permit of the provider is taken and none came back for too long."""
 
 
 class Closed(Exception):
@@ -22,21 +17,18 @@ class Closed(Exception):
 
 class Permits:
     """A message holds one from before begin until its finish has committed, so a killed process leaves at most `total`
-    uncertain. One workspace has at most half of them, and one provider three quarters of those: a black hole stops
-    neither other workspaces nor its own, which has other providers.
+    uncertain.
+
+    A workspace has at most half of what the others leave, and one provider three quarters of its workspace's: however
+    many black holes there are, there is room for a workspace that has none, and for a provider that answers.
     """
 
-    def __init__(self, total: int, *, stall_s: float) -> None:
+    def __init__(self, total: int) -> None:
         self.total = total
-        self._most_of_workspace = max(1, total // 2)
-        self._most_of_provider = max(1, self._most_of_workspace * 3 // 4)
-        self._stall_s = stall_s
         self._taken = 0
         self._of_workspace: Counter[uuid.UUID] = Counter()
         self._of_provider: Counter[uuid.UUID] = Counter()
-        self._moved_s: dict[uuid.UUID, float] = {}  # when a provider last took or gave back a permit
         self._waiting: dict[Key, deque[asyncio.Future[None]]] = {}
-        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
@@ -45,7 +37,7 @@ class Permits:
 
     @asynccontextmanager
     async def held(self, workspace_id: uuid.UUID, provider_id: uuid.UUID) -> AsyncIterator[None]:
-        """Raises `Stalled` when it waits for a provider that does not answer, `Closed` when the worker stops."""
+        """Raises `Closed` when the worker stops."""
         if self._closed:
             raise Closed
         key = (workspace_id, provider_id)
@@ -58,26 +50,16 @@ class Permits:
         finally:
             self._give_back(key)
 
-    def stalled_s(self, provider_id: uuid.UUID) -> float:
-        """Zero, or for how long the provider should be left out because nothing comes back from it."""
-        if self._of_provider[provider_id] < self._most_of_provider:
-            return 0.0
-        silent_s = boot_clock_s() - self._moved_s[provider_id]
-        return self._stall_s if silent_s >= self._stall_s else 0.0
-
     def close(self) -> None:
         """Who waits is turned away, who has one keeps it."""
         self._closed = True
         for queue in self._waiting.values():
-            _fail(queue, Closed)
+            _turn_away(queue)
         self._waiting.clear()
 
     async def _wait(self, key: Key) -> None:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, deque()).append(future)
-        if self._timer is None:
-            self._timer = loop.call_later(self._stall_s / 4, self._turn_away)
         try:
             await future
         except asyncio.CancelledError:
@@ -94,27 +76,17 @@ class Permits:
         if key in self._waiting and not queue:
             del self._waiting[key]
 
-    def _turn_away(self) -> None:
-        """Who waits for a provider that does not answer should look for another one."""
-        for key in [key for key in self._waiting if self.stalled_s(key[1])]:
-            _fail(self._waiting.pop(key), Stalled)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._stall_s / 4, self._turn_away) if self._waiting else None
-
     def _free(self, key: Key) -> bool:
         workspace_id, provider_id = key
-        return (
-            self._taken < self.total
-            and self._of_workspace[workspace_id] < self._most_of_workspace
-            and self._of_provider[provider_id] < self._most_of_provider
-        )
+        mine = self._of_workspace[workspace_id]
+        most = max(1, (self.total - (self._taken - mine)) // 2)
+        return self._taken < self.total and mine < most and self._of_provider[provider_id] < max(1, most * 3 // 4)
 
     def _take(self, key: Key) -> None:
         self._taken += 1
         metrics.PERMITS_IN_USE.inc()
         self._of_workspace[key[0]] += 1
         self._of_provider[key[1]] += 1
-        self._moved_s[key[1]] = boot_clock_s()
 
     def _give_back(self, key: Key) -> None:
         self._taken -= 1
@@ -123,10 +95,6 @@ class Permits:
             counter[one] -= 1
             if not counter[one]:
                 del counter[one]
-        if key[1] in self._of_provider:
-            self._moved_s[key[1]] = boot_clock_s()
-        else:
-            self._moved_s.pop(key[1], None)
         self._hand_on()
 
     def _hand_on(self) -> None:
@@ -144,7 +112,7 @@ class Permits:
                 future.set_result(None)
 
 
-def _fail(queue: Iterable[asyncio.Future[None]], why: type[Exception]) -> None:
+def _turn_away(queue: Iterable[asyncio.Future[None]]) -> None:
     for future in queue:
         if not future.done():
-            future.set_exception(why())
+            future.set_exception(Closed())

@@ -1,5 +1,7 @@
 """One try under way: what an adapter asks before anything that cannot be taken back, and how long it all took."""
 
+import asyncio
+
 from uuid_utils.compat import uuid7
 
 from janus_mail.availability.provider_book import ConfiguredProvider
@@ -16,19 +18,38 @@ from janus_mail.telemetry.boot_clock import boot_clock_s
 
 
 class Attempt:
-    """The adapter's `Dispatch`. `opened` says whether begin has committed, so that the mail may have left."""
+    """The adapter's `Dispatch`. `opened` says whether begin has committed, so that the mail may have left.
 
-    def __init__(self, recorder: Recorder, hold: Hold, provider: ConfiguredProvider, outgoing: Outgoing) -> None:
+    `limit` ends a try that has not begun `patience_s` after it got its connection; null: the adapter's own limits do.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        hold: Hold,
+        provider: ConfiguredProvider,
+        outgoing: Outgoing,
+        *,
+        patience_s: float | None,
+        limit: asyncio.Timeout,
+    ) -> None:
         self.id = uuid7()
         self.opened = False
         self._recorder = recorder
         self._hold = hold
         self._provider = provider
         self._outgoing = outgoing
-        self._started_s = boot_clock_s()
+        self._patience_s = patience_s
+        self._limit = limit
+        self.started_s = boot_clock_s()
         self._dispatched_s: float | None = None
 
+    def under_way(self) -> None:
+        if self._patience_s is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._patience_s)
+
     async def before_dispatch(self) -> None:
+        self._limit.reschedule(None)  # from here on nothing is certain until there is an answer
         hold, provider, outgoing = self._hold, self._provider, self._outgoing
         try:
             begun = await self._recorder.begin(
@@ -77,8 +98,8 @@ class Attempt:
         return Finish(
             hold=self._hold, attempt_id=self.id, opened=self.opened, provider_id=provider.id,
             provider_kind=provider.kind, provider_name=provider.name, outcome=outcome, code=code, response=response,
-            latency_ms=_ms(boot_clock_s() - self._started_s),
-            dispatched_ms=None if self._dispatched_s is None else _ms(self._dispatched_s - self._started_s),
+            latency_ms=_ms(boot_clock_s() - self.started_s),
+            dispatched_ms=None if self._dispatched_s is None else _ms(self._dispatched_s - self.started_s),
             next_state=verdict.next_state, wait_s=verdict.wait_s, waiting_for=verdict.waiting_for,
             next_round=verdict.next_round, provider_message_id=provider_message_id, captured=captured,
             recipients=recipients,

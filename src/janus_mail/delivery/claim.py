@@ -18,8 +18,9 @@ from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _LANES_FRESH_S = 0.25
 _TOO_FEW_BY_TIME = 20
+_LEAST = 4  # of a workspace there may always be so many
 _NOTHING: Mapping[uuid.UUID, int] = MappingProxyType({})
-_ANY_NUMBER = 2**31
+_ANY_ROOM = 2**31
 # Of each batch at least so much, where there is that much: high first must not mean the others never.
 _FLOORS = {Priority.NORMAL: 0.25, Priority.BULK: 0.10}
 
@@ -45,16 +46,15 @@ class Claimer:
         self._paused: set[uuid.UUID] = set()
         self._paused_read_s = float("-inf")
 
-    async def claim(
-        self, most: int, held: Mapping[uuid.UUID, int] = _NOTHING, most_each: int = _ANY_NUMBER
-    ) -> list[Hold]:
-        """Up to `most` due messages, leased to this worker; `held` and what is claimed of a workspace come to
-        `most_each` at most."""
+    async def claim(self, most: int, held: Mapping[uuid.UUID, int] = _NOTHING, room: int = _ANY_ROOM) -> list[Hold]:
+        """Up to `most` due messages, leased to this worker, of which `held` are in work already. Of one workspace no
+        more than half of what the others leave of `room`."""
         await self._look_for_paused()
         asked_at_s = boot_clock_s()
-        fitting = min(most, most_each - max(held.values(), default=0))
+        left = {key: left_to(key, held, room) for key in held}
+        fitting = min(most, left_to(None, held, room), *left.values())
         if self.backlog or self._paused or fitting < _TOO_FEW_BY_TIME:
-            rows = await self._claim_by_lane(most, {key: most_each - many for key, many in held.items()}, most_each)
+            rows = await self._claim_by_lane(most, left, left_to(None, held, room))
         else:
             rows = await self._database.pool.fetch(lease.CLAIM_BY_TIME, fitting, self._worker_id, self._lease_s)
             self.backlog = len(rows) == fitting
@@ -82,14 +82,12 @@ class Claimer:
             self._paused = {row["id"] for row in await self._database.pool.fetch(lease.PAUSED)}
             self._paused_read_s = boot_clock_s()
 
-    async def _claim_by_lane(
-        self, most: int, left: Mapping[uuid.UUID, int], most_each: int
-    ) -> Sequence[asyncpg.Record]:
+    async def _claim_by_lane(self, most: int, left: Mapping[uuid.UUID, int], new: int) -> Sequence[asyncpg.Record]:
         if boot_clock_s() - self._lanes_read_s > _LANES_FRESH_S:
             rows = await self._database.pool.fetch(lease.LANES, most)
             self._lanes, self._lanes_read_s = [Lane(*row) for row in rows], boot_clock_s()
         lanes = [lane for lane in self._lanes if lane.workspace_id not in self._paused]
-        chosen = within(shares(lanes, most), lanes, left, most_each)
+        chosen = within(shares(lanes, most), lanes, left, new)
         claimed: Sequence[asyncpg.Record] = []
         if chosen:
             claimed = await self._database.pool.fetch(
@@ -126,14 +124,20 @@ def shares(lanes: Sequence[Lane], most: int) -> list[tuple[Lane, int]]:
     return chosen
 
 
+def left_to(workspace_id: uuid.UUID | None, held: Mapping[uuid.UUID, int], room: int) -> int:
+    """How many more messages of a workspace may be in work; null stands for one that has none."""
+    mine = held.get(workspace_id, 0) if workspace_id is not None else 0
+    return max(_LEAST, (room - (sum(held.values()) - mine)) // 2) - mine
+
+
 def within(
-    chosen: Sequence[tuple[Lane, int]], lanes: Sequence[Lane], left: Mapping[uuid.UUID, int], most_each: int
+    chosen: Sequence[tuple[Lane, int]], lanes: Sequence[Lane], left: Mapping[uuid.UUID, int], new: int
 ) -> list[tuple[Lane, int]]:
-    """The same, but of no workspace more than is `left` to it (`most_each` where it is not named)."""
+    """The same, but of no workspace more than is `left` to it (`new` where it is not named)."""
     wanted: Counter[uuid.UUID] = Counter()
     for lane, many in chosen:
         wanted[lane.workspace_id] += many
-    over = {key: left.get(key, most_each) for key, many in wanted.items() if many > left.get(key, most_each)}
+    over = {key: left.get(key, new) for key, many in wanted.items() if many > left.get(key, new)}
     kept = [(lane, many) for lane, many in chosen if lane.workspace_id not in over]
     for workspace_id, many in over.items():
         kept += shares([lane for lane in lanes if lane.workspace_id == workspace_id], max(many, 0))

@@ -14,8 +14,9 @@ from typing import Literal
 
 from janus_mail.delivery.queries import requests
 from janus_mail.models.states import State
-from janus_mail.storage.database import Connection
+from janus_mail.storage.database import Connection, Database
 
+AT_ONCE = 5_000
 _PATIENCE_TIMEOUT_S = 600
 
 
@@ -120,9 +121,23 @@ async def resolve(
 
 
 async def try_waiting_now(connection: Connection, workspace_id: uuid.UUID) -> int:
-    """A provider takes mail again: what waited for one is due at once; how many that were."""
-    many: int = await connection.fetchval(requests.TRY_WAITING_NOW, workspace_id)
+    """A provider takes mail again: what waited for one is due at once; how many that were.
+
+    No more than `AT_ONCE`, so that changing a provider stays quick; `try_all_waiting_now` sees to the rest.
+    """
+    many: int = await connection.fetchval(requests.TRY_WAITING_NOW, workspace_id, AT_ONCE)
     return many
+
+
+async def try_all_waiting_now(database: Database, workspace_id: uuid.UUID) -> int:
+    """The same for all that waits, a transaction for each so many."""
+    woken = 0
+    while True:
+        async with database.transaction() as connection:
+            many = await try_waiting_now(connection, workspace_id)
+        woken += many
+        if many < AT_ONCE:
+            return woken
 
 
 async def pause(connection: Connection, workspace_id: uuid.UUID) -> int:

@@ -37,7 +37,8 @@ def after_error(
     error: DeliveryError,
     history: Sequence[Try],
     *,
-    others: bool,
+    others_now: bool,
+    others_later: bool = False,
     round_: int,
     now: datetime,
     give_up_at: datetime,
@@ -45,11 +46,13 @@ def after_error(
     resend: bool = False,
     reached: bool = False,
 ) -> Verdict:
-    """`history` ends with the try that `error` ended; `others` says whether another provider is left in this round.
+    """`history` ends with the try that `error` ended; `others_now` says whether another
+    provider may be tried in this round, `others_later` whether one is left in it that cannot take mail just now.
 
     `reached`: someone of its group has it already, so that it cannot fail any more.
     """
-    given_up = State.SENT if reached else State.FAILED
+    given_up = State.PARKED if resend else State.SENT if reached else State.FAILED  # a resend's first may be there
+    others = others_now or others_later
     match error.outcome:
         case Outcome.RECIPIENT_REJECTED | Outcome.MESSAGE_REJECTED:
             return Verdict(given_up)
@@ -59,7 +62,7 @@ def after_error(
             return Verdict(given_up)
         case Outcome.RECIPIENT_DEFERRED if _deferred_for_good(error, history, others=others):
             return Verdict(given_up)
-    if others:
+    if others_now:
         return Verdict(State.LEASED)
     return next_round(
         pace.wait_s(round_), error.retry_after_s, now=now, give_up_at=give_up_at, resend=resend, reached=reached

@@ -7,7 +7,7 @@ from collections import Counter
 
 from janus_mail.availability.permits import Permits
 from janus_mail.delivery.bell import Bell
-from janus_mail.delivery.claim import Claimer
+from janus_mail.delivery.claim import Claimer, left_to
 from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.letters import EventContent, Letters
@@ -104,8 +104,7 @@ class Engine:
         most = await self._wait_for_room()
         if self._stopping:
             return
-        half = self._most_holds // 2  # one workspace whose mail does not move leaves room for the others
-        holds = await self._claimer.claim(most, self._held, half)
+        holds = await self._claimer.claim(most, self._held, self._most_holds)
         reached("after_claim")
         if holds:
             try:
@@ -119,19 +118,20 @@ class Engine:
             if self._claimer.backlog:
                 self._ring_others()
             return
-        full = [workspace_id for workspace_id, many in self._held.items() if many >= half]
+        full = [key for key in self._held if left_to(key, self._held, self._most_holds) <= 0]
         seconds = await self._claimer.seconds_to_next(full)
         tick = self._settings.patrol_seconds
         await self._sleep(tick if seconds is None else min(max(seconds, 0.001), tick))
 
     async def _wait_for_room(self) -> int:
-        """How many more to claim: so many in work, and one batch waiting for its turn."""
+        """How many more to claim: so many in work, and one batch waiting for its turn. What does not move may fill that
+        up; then there is still room for a few of workspaces that have none in work."""
         most = self._most_holds
         enough = min(_TOO_FEW_TO_CLAIM, self._settings.claim_batch, most // 4)
-        while most - len(self._holds) < enough and not self._stopping:
+        while len(self._holds) > 2 * most - enough and not self._stopping:
             self._room.clear()
             await self._room.wait()
-        return min(self._settings.claim_batch, most - len(self._holds))
+        return min(self._settings.claim_batch, max(most - len(self._holds), enough))
 
     def _start(self, hold: Hold, event: EventContent | None) -> None:
         task = asyncio.create_task(self._deliver(hold, event))

@@ -11,7 +11,7 @@ from janus_mail.delivery.recipients import RecipientResult
 from janus_mail.models.states import Priority, State, WaitingFor
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.storage.coalesce import Coalescer
-from janus_mail.storage.database import Database
+from janus_mail.storage.database import Connection, Database
 from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
@@ -106,10 +106,10 @@ class Recorder:
             [i.message_id_header for i in items], [i.dated_at for i in items],
         )  # fmt: skip
         metrics.written_together("begin", len(items))
-        begun = {row["id"] for row in rows}
+        begun = {row["id"]: row["left_s"] for row in rows}
         for item in items:
             if item.attempt_id in begun:
-                item.hold.renewed(asked_at_s, self._lease_s)
+                item.hold.renewed(asked_at_s, begun[item.attempt_id])
         return [item.attempt_id in begun for item in items]
 
     async def _finish(self, items: Sequence[Finish]) -> list[bool]:
@@ -125,7 +125,7 @@ class Recorder:
                 [i.provider_message_id and _clean(i.provider_message_id) for i in items],
                 [i.next_round for i in items], [_last_error(i) for i in items], [i.hold.reached for i in items],
             )  # fmt: skip
-            finished = {row["id"] for row in rows}
+            finished = {row["id"]: row["now"] for row in rows}
             caught = [
                 (i.attempt_id, i.hold.workspace_id, i.hold.id, i.attempt_id, i.provider_id, i.captured.sender,
                  list(i.captured.recipients), i.captured.subject, i.captured.content)
@@ -133,18 +133,12 @@ class Recorder:
             ]  # fmt: skip
             if caught:
                 await connection.executemany(tries.CAPTURE, caught)
-            answers = [
-                (i.hold.id, one.address, i.hold.workspace_id, one.role, one.state, _clean(one.code),
-                 _clean(one.response))
-                for i in items if i.attempt_id in finished for one in i.recipients
-            ]  # fmt: skip
-            if answers:
-                await connection.executemany(tries.RECIPIENT, answers)
+            await _write_recipients(connection, [i for i in items if i.attempt_id in finished])
         metrics.written_together("finish", len(items))
         for item in items:
             if item.attempt_id in finished:
                 _count(item)
-                if item.next_state is State.LEASED:
+                if item.next_state is State.LEASED and finished[item.attempt_id]:
                     item.hold.renewed(asked_at_s, self._lease_s)
                 elif item.next_state is State.SCHEDULED:
                     self.on_wait(item.wait_s)
@@ -174,13 +168,28 @@ class Recorder:
             for item in sorted(items, key=lambda item: item.hold.id):
                 said = _clean(f"late reply: {item.code} {item.response}")
                 row = await connection.fetchrow(
-                    tries.LATE_PROOF, item.attempt_id, item.hold.id, said, item.provider_message_id
+                    tries.LATE_PROOF,
+                    item.attempt_id,
+                    item.hold.id,
+                    said,
+                    item.provider_message_id,
+                    not all(one.resolved for one in item.recipients),
                 )
                 settled[item.attempt_id] = row is not None
+            await _write_recipients(connection, [item for item in items if settled[item.attempt_id]])
         for item in items:
             if settled[item.attempt_id]:
                 _count_sent(item)
         return [settled[item.attempt_id] for item in items]
+
+
+async def _write_recipients(connection: Connection, items: Sequence[Finish]) -> None:
+    answers = [
+        (i.hold.id, one.address, i.hold.workspace_id, one.role, one.state, _clean(one.code), _clean(one.response))
+        for i in items for one in i.recipients
+    ]  # fmt: skip
+    if answers:
+        await connection.executemany(tries.RECIPIENT, answers)
 
 
 def _count(item: Finish) -> None:

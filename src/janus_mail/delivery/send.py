@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from janus_mail.availability.admission import Admission, Refusal
 from janus_mail.availability.circuits import Scope
-from janus_mail.availability.permits import Closed, Permits, Stalled
+from janus_mail.availability.permits import Closed, Permits
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.content.addresses import Mailbox
 from janus_mail.delivery.attempt import Attempt
@@ -19,7 +19,8 @@ from janus_mail.delivery.letters import EventContent, outgoing
 from janus_mail.delivery.recipients import RecipientResult, results
 from janus_mail.delivery.record import Finish, LetGo, Recorder
 from janus_mail.delivery.route import Route, remaining, route
-from janus_mail.models.states import State, WaitingFor
+from janus_mail.models.states import CircuitState, State, WaitingFor
+from janus_mail.providers.contract import Accepted
 from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderDown, RecipientDeferred, Throttled, Uncertain
 from janus_mail.storage.database import CONNECTION_LOST
 
@@ -36,18 +37,33 @@ class _Step:
     provider: ConfiguredProvider
     sender: Mailbox
 
+    @property
+    def scope(self) -> Scope:
+        provider = self.provider
+        return Scope(self.hold.workspace_id, provider.id, self.sender.domain, provider.name)
+
 
 class Sender:
     """One per worker process."""
 
     def __init__(
-        self, recorder: Recorder, book: ProviderBook, admission: Admission, permits: Permits, pace: Pace
+        self,
+        recorder: Recorder,
+        book: ProviderBook,
+        admission: Admission,
+        permits: Permits,
+        pace: Pace,
+        *,
+        stall_s: float,
+        probe_s: float,
     ) -> None:
         self._recorder = recorder
         self._book = book
         self._admission = admission
         self._permits = permits
         self._pace = pace
+        self._stall_s = stall_s
+        self._probe_s = probe_s
         self._silent: set[uuid.UUID] = set()  # workspaces of which no provider takes mail, as the log knows
 
     async def deliver(self, hold: Hold, event: EventContent) -> None:
@@ -75,17 +91,13 @@ class Sender:
             sender = _sender(event, provider)
             refusal = self._admission.refusal(provider, sender.domain)
             if refusal is None:
-                try:
-                    async with self._permits.held(hold.workspace_id, provider.id):
-                        hold.check()
-                        refusal = await self._admission.take(provider, sender.domain)
-                        if refusal is None:
-                            self._admission.leave_slots(refusals)
-                            return await self._try(_Step(hold, event, chosen, provider, sender))
-                except Stalled:
-                    refusal = self._admission.refusal(provider, sender.domain)
-            if refusal is not None:
-                refusals.append(refusal)
+                async with self._permits.held(hold.workspace_id, provider.id):
+                    hold.check()
+                    refusal = await self._admission.take(provider, sender.domain)
+                    if refusal is None:
+                        self._admission.leave_slots(refusals)
+                        return await self._try(_Step(hold, event, chosen, provider, sender))
+            refusals.append(refusal)
         if not self._book.read_since(hold.workspace_id, hold.claimed_at_s):
             # It may have been woken because a provider takes mail again: that is to be seen before it is put off.
             self._admission.leave_slots(refusals)
@@ -98,32 +110,47 @@ class Sender:
         """One try, recorded. True: another provider, now."""
         hold, provider = step.hold, step.provider
         out = outgoing(hold, step.event, step.sender, provider.id)
-        attempt = Attempt(self._recorder, hold, provider, out)
         assert provider.adapter is not None  # noqa: S101  (the route saw to it)
-        error: DeliveryError | None = None
+        ended: Accepted | DeliveryError
+        limit = asyncio.timeout(None)
+        attempt = Attempt(self._recorder, hold, provider, out, patience_s=self._patience_s(step), limit=limit)
         try:
-            accepted = await provider.adapter.send(out.mail, attempt)
-        except DeliveryError as raised:
-            error = raised
+            async with limit:
+                ended = await provider.adapter.send(out.mail, attempt)
+        except DeliveryError as error:
+            ended = self._admission.circuits.judge(step.scope, hold.recipient, error)
         except (LeaseLost, asyncio.CancelledError):
+            await self._admission.not_tried(provider, step.sender.domain)
             raise
-        except Exception:
-            # A fault of ours. Whether anything left is known by how far we got.
-            _log.exception("message %s: the adapter of provider %s failed", hold.id, provider.id)
-            error = Uncertain("internal_error") if attempt.opened else ProviderDown("internal_error")
-        finally:
-            if not attempt.opened:
-                self._admission.give_back(provider)
-        if error is None:
+        except Exception as fault:
+            ended = self._explained(hold, provider, fault, attempt, stalled=limit.expired())
+        if isinstance(ended, Accepted):
             reached("after_accepted")
-            recipients = results(step.event.group, out.mail, accepted)
-            finish = attempt.accepted(accepted, self._after_accepted(step, recipients), recipients)
+        recipients = results(step.event.group, out.mail, ended)
+        if isinstance(ended, Accepted):
+            finish = attempt.accepted(ended, self._after_accepted(step, recipients), recipients)
         else:
-            recipients = results(step.event.group, out.mail, error)
-            finish = attempt.failed(error, self._after(step, error, recipients), recipients)
+            finish = attempt.failed(ended, self._after(step, ended, recipients), recipients)
         again = await self._record(hold, finish)
-        await self._tell(step, error)
+        await self._tell(step, ended, began_s=attempt.started_s, begun=attempt.opened)
         return again
+
+    def _patience_s(self, step: _Step) -> float | None:
+        """For a provider to get ready: little while another one waits, and a probe is over before the next one."""
+        if self._others_now(step, without=step.provider):
+            return self._stall_s
+        probing = self._admission.circuits.of(step.scope.whole).state is CircuitState.HALF_OPEN
+        return self._probe_s if probing else None
+
+    @staticmethod
+    def _explained(
+        hold: Hold, provider: ConfiguredProvider, fault: Exception, attempt: Attempt, *, stalled: bool
+    ) -> DeliveryError:
+        if stalled:
+            return ProviderDown("no_answer", "It did not get ready in time, and another provider may.")
+        # A fault of ours. Whether anything left is known by how far we got.
+        _log.exception("message %s: the adapter of provider %s failed", hold.id, provider.id, exc_info=fault)
+        return Uncertain("internal_error") if attempt.opened else ProviderDown("internal_error")
 
     async def _record(self, hold: Hold, finish: Finish) -> bool:
         recorded = await self._recorder.finish(finish)
@@ -134,15 +161,18 @@ class Sender:
                          "the doubt is settled" if settled else "kept as evidence where there was doubt")  # fmt: skip
         return recorded and finish.next_state is State.LEASED
 
-    async def _tell(self, step: _Step, error: DeliveryError | None) -> None:
+    async def _tell(self, step: _Step, ended: Accepted | DeliveryError, *, began_s: float, begun: bool) -> None:
         """What was heard of the provider, for the mail that comes next."""
         hold, provider = step.hold, step.provider
-        self._silent.discard(hold.workspace_id)
+        error = ended if isinstance(ended, DeliveryError) else None
+        if error is None:
+            self._silent.discard(hold.workspace_id)
         if isinstance(error, Throttled):
             self._admission.rests.rest(provider, error.retry_after_s)
-        scope = Scope(hold.workspace_id, provider.id, step.sender.domain, provider.name)
         try:
-            await self._admission.circuits.hear(scope, hold.id, hold.recipient, error)
+            await self._admission.circuits.hear(step.scope, hold.id, hold.recipient, error, began_s=began_s)
+            if not begun:
+                await self._admission.not_tried(provider, step.sender.domain)
         except CONNECTION_LOST as lost:
             _log.debug("circuit of provider %s was not changed: %s", provider.id, type(lost).__name__)
 
@@ -160,12 +190,15 @@ class Sender:
         hold.history.append(Try(step.provider.id, hold.round, error.outcome, error.code))
         hold.attempt_count += 1
         hold.resolved.update(one.address for one in recipients if one.resolved)
-        others = remaining(step.chosen, hold.history, hold.round, resend=hold.resends > 0)
+        left = remaining(step.chosen, hold.history, hold.round, resend=hold.resends > 0)
         return after_error(
             error, hold.history, round_=hold.round, now=hold.now(), give_up_at=hold.give_up_at, pace=self._pace,
-            others=any(self._admission.refusal(p, _sender(step.event, p).domain) is None for p in others),
-            resend=hold.resends > 0, reached=hold.reached,
+            others_now=self._others_now(step), others_later=bool(left), resend=hold.resends > 0, reached=hold.reached,
         )  # fmt: skip
+
+    def _others_now(self, step: _Step, *, without: ConfiguredProvider | None = None) -> bool:
+        left = remaining(step.chosen, step.hold.history, step.hold.round, resend=step.hold.resends > 0)
+        return any(self._admission.refusal(p, _sender(step.event, p).domain) is None for p in left if p is not without)
 
     async def _wait_without_a_try(self, hold: Hold, chosen: Route, refusals: Sequence[Refusal]) -> None:
         """Nothing may be tried now: all rest, or none is configured, or a resend's provider is gone."""
@@ -174,7 +207,7 @@ class Sender:
         elif refusals:
             soonest = min(refusals, key=lambda refusal: refusal.wait_s)
             self._admission.leave_slots(refusal for refusal in refusals if refusal is not soonest)
-            let_go = LetGo(hold, State.SCHEDULED, soonest.wait_s, soonest.waiting_for,
+            let_go = LetGo(hold, State.SCHEDULED, self._admission.wait_s(soonest), soonest.waiting_for,
                            next_round=any(t.round == hold.round for t in hold.history))  # fmt: skip
             if all(refusal.waiting_for is not WaitingFor.RATE for refusal in refusals):
                 self._say_once(hold, "; ".join(refusal.why for refusal in refusals))

@@ -52,6 +52,8 @@ class Message(Keyed, Base):
     priority: Mapped[int] = mapped_column(SmallInteger)
     expires_at: Mapped[datetime | None]
     give_up_at: Mapped[datetime]  # pushed on by time in which no provider was eligible
+    put_off_at: Mapped[datetime | None]  # since when none is; counted when it is claimed again
+    cancel_at: Mapped[datetime | None]  # its caller canceled it while it may have been leaving: no further try
     round: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
     retried_at: Mapped[datetime | None]  # when a person asked for it once more: earlier refusals no longer count
     resends: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))

@@ -71,9 +71,13 @@ class Accepted:
 class Dispatch(Protocol):
     """The worker's hold on a message, asked before anything that cannot be taken back.
 
-    Both methods raise an error of the worker's when the hold is lost; an adapter lets it through, having made sure
+    The last two raise an error of the worker's when the hold is lost; an adapter lets it through, having made sure
     that nothing more leaves (a half-sent body is cut by closing the connection).
     """
+
+    def under_way(self) -> None:
+        """Called, where mail may wait for one of our connections, once one is free: from now on it is the service that
+        takes its time. Until `before_dispatch` the send may be cancelled, when another provider is faster."""
 
     async def before_dispatch(self) -> None:
         """Awaited once a try, with the session ready and before the first byte that cannot be taken back."""

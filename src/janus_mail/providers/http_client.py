@@ -240,7 +240,9 @@ def _meaning(error: Exception, *, began: bool) -> DeliveryError:
     if began:
         return Uncertain(_broken_code(error), str(error))
     if isinstance(error, httpcore.PoolTimeout):
-        return ProviderDown("pool_timeout")
+        busy = ProviderDown("pool_timeout")
+        busy.counts = False  # our own limit: the service may be well
+        return busy
     causes = list(_causes(error))
     for kind, code in _CONNECT_CODES.items():
         for cause in causes:

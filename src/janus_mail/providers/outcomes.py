@@ -35,6 +35,7 @@ class DeliveryError(Exception):
         self.code = code
         self.response = response
         self.retry_after_s = retry_after_s
+        self.counts = True  # toward the provider's circuit, where its class does
         self.refused: tuple[Refused, ...] = ()
 
 

@@ -29,6 +29,7 @@ class SmtpAdapter(Adapter):
     async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
         letter = letter_from(mail)
         await self._pool.acquire()
+        dispatch.under_way()
         try:
             kept = self._pool.take_idle()
             if kept is not None:

@@ -31,7 +31,9 @@ class SmtpPool:
             async with asyncio.timeout(self._wait_s):
                 await self._slots.acquire()
         except TimeoutError:
-            raise ProviderDown("pool_timeout") from None
+            busy = ProviderDown("pool_timeout")
+            busy.counts = False  # our own limit: the provider may be well
+            raise busy from None
 
     def release(self) -> None:
         self._slots.release()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from janus_mail.availability.circuits import close_by_hand, open_by_hand, settings_changed
-from janus_mail.delivery.control import try_waiting_now
+from janus_mail.delivery.control import AT_ONCE, try_all_waiting_now, try_waiting_now
 from janus_mail.errors import Conflict, Detail, InvalidInput
 from janus_mail.routing import queries
 from janus_mail.routing.config import valid_config, with_stored_secrets
@@ -57,8 +57,7 @@ async def change_provider(
         now = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
         assert now is not None  # noqa: S101  (its workspace is locked)
     await context.list_cache.renew(workspace_id)
-    if woken:
-        context.bell.ring([datetime.now(UTC)])
+    await _go_on(context, workspace_id, woken)
     return shown(now, context.secrets)
 
 
@@ -80,8 +79,7 @@ async def remove_provider(context: Context, workspace_id: uuid.UUID, provider_id
         await connection.execute(queries.REMOVE_PROVIDER, provider_id)
         woken = await try_waiting_now(connection, workspace_id)
     await context.list_cache.renew(workspace_id)
-    if woken:
-        context.bell.ring([datetime.now(UTC)])
+    await _go_on(context, workspace_id, woken)
     return shown(row, context.secrets)
 
 
@@ -101,8 +99,7 @@ async def switch_circuit(
             woken = await try_waiting_now(connection, workspace_id)
         now = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
         assert now is not None  # noqa: S101  (its workspace is locked)
-    if woken:
-        context.bell.ring([datetime.now(UTC)])
+    await _go_on(context, workspace_id, woken)
     return shown(now, context.secrets)
 
 
@@ -115,6 +112,14 @@ async def put_in_order(context: Context, workspace_id: uuid.UUID, order: Sequenc
         await connection.execute(queries.PUT_IN_ORDER, workspace_id, order)
     await context.list_cache.renew(workspace_id)
     return await list_providers(context.database, context.secrets, workspace_id)
+
+
+async def _go_on(context: Context, workspace_id: uuid.UUID, woken: int) -> None:
+    """After the commit: the workers see to what is due now, and what did not fit into the transaction is due too."""
+    if woken == AT_ONCE:
+        await try_all_waiting_now(context.database, workspace_id)
+    if woken:
+        context.bell.ring([datetime.now(UTC)])
 
 
 def _sealed(before: asyncpg.Record, given: Mapping[str, object], secrets: SecretBox) -> bytes:

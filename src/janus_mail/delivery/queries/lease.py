@@ -11,6 +11,7 @@ _LEASE = f"""
                          WHEN m.sent_at IS NOT NULL THEN 'sent'  -- some of its group have it
                          ELSE 'expired' END,
             fence = m.fence + 1, version = m.version + 1, waiting_for = NULL,
+            give_up_at = m.give_up_at + coalesce(clock.now - m.put_off_at, interval '0'), put_off_at = NULL,
             leased_by = $2, lease_expires_at = clock.now + $3 * interval '1 second'
         FROM picked, clock WHERE m.id = picked.id
         RETURNING m.*

@@ -48,7 +48,7 @@ REAP = f"""
 RESOLVE = f"""
     WITH {CLOCK},
     doubtful AS MATERIALIZED (
-        SELECT m.id, e.on_uncertain = 'resend' AND m.resends = 0
+        SELECT m.id, e.on_uncertain = 'resend' AND m.resends = 0 AND m.cancel_at IS NULL
                      AND (m.expires_at IS NULL OR m.expires_at > (SELECT now FROM clock)) AS again
         FROM messages m JOIN events e ON e.id = m.event_id
         WHERE m.state = 'uncertain' AND m.next_try_at <= (SELECT now FROM clock)

@@ -32,6 +32,14 @@ CANCEL = """
         FROM held WHERE m.id = held.id
         RETURNING m.event_id, m.state
     ),
+    noted AS (  -- what is leaving cannot be called back, but where it is refused it is not tried again
+        UPDATE messages SET cancel_at = clock_timestamp()
+        WHERE id IN (
+            SELECT id FROM messages
+            WHERE workspace_id = $1 AND event_id = ANY($2::uuid[]) AND state IN ('sending', 'uncertain')
+            ORDER BY id FOR UPDATE
+        ) AND state IN ('sending', 'uncertain')
+    ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT $1::uuid, event_id FROM moved)
     SELECT count(*) FILTER (WHERE state = 'canceled')::int FROM moved
 """
@@ -86,6 +94,7 @@ RETRY = """
         UPDATE messages m
         SET state = 'scheduled', next_try_at = clock_timestamp(), waiting_for = NULL, round = m.round + 1,
             resends = CASE WHEN m.state = 'parked' THEN 1 ELSE 0 END,  -- a parked one may have left: the resend rules
+            cancel_at = NULL, put_off_at = NULL,
             retried_at = clock_timestamp(), give_up_at = clock_timestamp() + $3 * interval '1 second',
             expires_at = NULL,
             fence = m.fence + 1, version = m.version + 1
@@ -106,7 +115,7 @@ SETTLE = """
         UPDATE messages
         SET state = CASE WHEN $3 = 'failed' AND sent_at IS NOT NULL THEN 'sent'  -- some of its group have it
                          ELSE $3 END,
-            fence = fence + 1, version = version + 1, waiting_for = NULL,
+            fence = fence + 1, version = version + 1, waiting_for = NULL, cancel_at = NULL, put_off_at = NULL,
             sent_at = CASE WHEN $3 = 'sent' THEN coalesce(sent_at, clock_timestamp()) ELSE sent_at END,
             last_error = CASE WHEN $3 = 'sent' THEN NULL ELSE last_error END,
             round = round + CASE WHEN $3 = 'scheduled' THEN 1 ELSE 0 END,
@@ -122,13 +131,14 @@ SETTLE = """
     INSERT INTO event_dirty (workspace_id, event_id) SELECT workspace_id, event_id FROM moved RETURNING event_id
 """
 
-# A provider takes mail again: what waited for one need not wait any longer. What another holds is being seen to.
-# $1 workspace.
+# A provider takes mail again: what waited for one need not wait any longer, but for what its recipient's server put
+# off. What another holds is being seen to. $1 workspace, $2 at most so many.
 TRY_WAITING_NOW = """
     WITH held AS MATERIALIZED (
         SELECT id FROM messages
         WHERE workspace_id = $1 AND state = 'scheduled' AND waiting_for IN ('circuit', 'retry', 'rate', 'quota')
-        ORDER BY id FOR UPDATE SKIP LOCKED
+          AND NOT (waiting_for = 'retry' AND coalesce(last_error, '') LIKE 'recipient_deferred:%')
+        LIMIT $2 FOR UPDATE SKIP LOCKED
     ),
     moved AS (
         UPDATE messages m SET next_try_at = clock_timestamp(), waiting_for = NULL, version = m.version + 1

@@ -2,7 +2,8 @@
 
 from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED
 
-# $1 worker, $2 lease in seconds, then one array a column. Answers the attempts that are open and ours.
+# $1 worker, $2 lease in seconds, then one array a column. Answers the attempts that are open and
+# ours, and how long their leases last.
 BEGIN = f"""
     WITH {CLOCK},
     asked AS (
@@ -34,10 +35,11 @@ BEGIN = f"""
         RETURNING id
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
-    SELECT id FROM opened
+    SELECT id, $2::float8 AS left_s FROM opened
     UNION ALL  -- begun by an earlier try of this statement whose commit we did not hear of
-    SELECT t.id FROM attempts t JOIN asked a ON a.attempt_id = t.id JOIN messages m ON m.id = t.message_id
-    WHERE m.state = 'sending' AND m.fence = a.fence AND t.finished_at IS NULL
+    SELECT t.id, extract(epoch FROM m.lease_expires_at - clock.now)::float8
+    FROM clock, attempts t JOIN asked a ON a.attempt_id = t.id JOIN messages m ON m.id = t.message_id
+    WHERE m.state = 'sending' AND m.fence = a.fence AND t.finished_at IS NULL AND m.lease_expires_at > clock.now
 """  # noqa: S608
 
 # $1 worker, $2 lease, $3 grace in seconds, then one array a column. Answers the attempts that are closed as given.
@@ -79,28 +81,32 @@ FINISH = f"""
     done AS (SELECT id FROM closed UNION ALL SELECT id FROM noted),
     moved AS (
         UPDATE messages m
-        SET state = g.next_state, version = m.version + 1,
+        SET state = CASE WHEN m.cancel_at IS NULL OR g.next_state NOT IN ('scheduled', 'leased') THEN g.next_state
+                         WHEN m.resends > 0 THEN 'parked' WHEN g.reached THEN 'sent' ELSE 'canceled' END,
+            version = m.version + 1,
             attempt_count = m.attempt_count + CASE WHEN g.opened THEN 0 ELSE 1 END,
             provider_id = g.provider_id,
             provider_message_id = coalesce(g.provider_message_id, m.provider_message_id),
             sent_at = CASE WHEN g.next_state = 'sent' OR g.reached THEN coalesce(m.sent_at, clock.now) END,
             last_error = g.last_error,
             round = m.round + CASE WHEN g.next_round THEN 1 ELSE 0 END,
-            waiting_for = CASE g.next_state WHEN 'scheduled' THEN g.waiting_for WHEN 'uncertain' THEN 'evidence' END,
+            waiting_for = CASE WHEN g.next_state = 'scheduled' AND m.cancel_at IS NULL THEN g.waiting_for
+                               WHEN g.next_state = 'uncertain' THEN 'evidence' END,
             next_try_at = CASE g.next_state
                 WHEN 'scheduled' THEN least(clock.now + g.wait_s * interval '1 second', m.expires_at)
                 WHEN 'uncertain' THEN held.lease_expires_at + $3 * interval '1 second'
                 ELSE m.next_try_at END,
-            leased_by = CASE WHEN g.next_state = 'leased' THEN m.leased_by END,
-            lease_expires_at = CASE WHEN g.next_state = 'leased' THEN clock.now + $2 * interval '1 second' END
+            leased_by = CASE WHEN g.next_state = 'leased' AND m.cancel_at IS NULL THEN m.leased_by END,
+            lease_expires_at = CASE WHEN g.next_state = 'leased' AND m.cancel_at IS NULL
+                                    THEN clock.now + $2 * interval '1 second' END
         FROM given g JOIN done ON done.id = g.attempt_id JOIN held ON held.id = g.message_id, clock
         WHERE m.id = g.message_id
         RETURNING m.workspace_id, m.event_id
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
-    SELECT id FROM done
+    SELECT id, true AS now FROM done
     UNION ALL  -- closed by an earlier try of this statement whose commit we did not hear of
-    SELECT t.id FROM attempts t JOIN given g ON g.attempt_id = t.id
+    SELECT t.id, false FROM attempts t JOIN given g ON g.attempt_id = t.id
     WHERE t.finished_at IS NOT NULL AND t.outcome = g.outcome AND t.code = g.code
 """  # noqa: S608
 
@@ -119,7 +125,8 @@ RECIPIENT = """
     SET state = excluded.state, code = excluded.code, response = excluded.response WHERE r.state = 'deferred'
 """
 
-# A late 250: the attempt was given up as uncertain, and now there is proof. $1 attempt, $2 message, $3 what was said.
+# A late 250: the attempt was given up as uncertain, and now there is proof. $1 attempt, $2 message, $3 what was said,
+# $4 the provider's id of it, $5 whether some of its group are to be tried again.
 LATE_PROOF = f"""
     WITH {CLOCK},
     held AS MATERIALIZED (SELECT id FROM messages WHERE id = $2 FOR UPDATE),
@@ -130,8 +137,10 @@ LATE_PROOF = f"""
     ),
     moved AS (
         UPDATE messages m
-        SET state = 'sent', sent_at = clock.now, last_error = NULL, waiting_for = NULL, leased_by = NULL,
-            lease_expires_at = NULL, fence = m.fence + 1, version = m.version + 1, provider_id = proven.provider_id,
+        SET state = CASE WHEN $5 AND m.cancel_at IS NULL THEN 'scheduled' ELSE 'sent' END, resends = 0,
+            next_try_at = clock.now, sent_at = coalesce(m.sent_at, clock.now), last_error = NULL,
+            waiting_for = NULL, leased_by = NULL, lease_expires_at = NULL, fence = m.fence + 1,
+            version = m.version + 1, provider_id = proven.provider_id,
             provider_message_id = coalesce($4, m.provider_message_id)
         FROM proven, clock
         WHERE m.id = $2
@@ -161,9 +170,7 @@ LET_GO = f"""
             next_try_at = CASE WHEN g.wait_s IS NULL THEN m.next_try_at
                                ELSE least(clock.now + g.wait_s * interval '1 second', m.expires_at) END,
             -- time in which no provider could take it does not count toward giving up
-            give_up_at = m.give_up_at
-                + CASE WHEN g.waiting_for IN ('circuit', 'rate', 'quota') THEN g.wait_s * interval '1 second'
-                       ELSE interval '0' END
+            put_off_at = CASE WHEN g.waiting_for IN ('circuit', 'rate', 'quota') THEN clock.now END
         FROM given g JOIN held ON held.id = g.message_id, clock
         WHERE m.id = g.message_id
         RETURNING m.id, m.workspace_id, m.event_id
