@@ -50,6 +50,7 @@ def api(
     import uvicorn
 
     from janus_mail.app import create_app
+    from janus_mail.telemetry.collector import collect_seldom
 
     settings = load_settings()
     server = uvicorn.Server(
@@ -58,6 +59,7 @@ def api(
             log_level="warning", server_header=False, timeout_graceful_shutdown=API_FINISH_S,
         )
     )  # fmt: skip
+    collect_seldom()
     try:
         server.run([shared_socket(settings.host, settings.port)] if shared_port else None)
     except KeyboardInterrupt:

@@ -45,6 +45,7 @@ from janus_mail.storage.list_cache import ListCache
 from janus_mail.storage.migrate import is_migrated
 from janus_mail.storage.redis import REDIS_AWAY, open_redis
 from janus_mail.storage.secrets import SecretBox
+from janus_mail.telemetry.collector import collect_seldom
 from janus_mail.telemetry.metrics_server import serve_metrics
 from janus_mail.watch.gauges import Gauges
 
@@ -71,6 +72,7 @@ async def _work(settings: Settings, worker_id: uuid.UUID, succeeds: uuid.UUID | 
         async with opened(settings, database, worker_id) as worker:
             if succeeds is not None:
                 await _patiently(stop, partial(worker.patrol.succeed, succeeds))
+            collect_seldom()
             _log.info("worker %s is ready", worker_id)
             await worker.until(stop)
     finally:

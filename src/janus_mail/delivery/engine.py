@@ -20,7 +20,7 @@ from janus_mail.storage.database import CONNECTION_LOST, Database
 from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
-_TOO_FEW_TO_CLAIM = 20
+_TOO_FEW_TO_CLAIM = 50  # claiming these costs hardly more than claiming one
 _RING_OTHERS_EVERY_S = 1.0
 _AWAY_S = 0.5
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
+
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.queries import tries
 from janus_mail.delivery.recipients import RecipientResult
@@ -114,26 +116,13 @@ class Recorder:
 
     async def _finish(self, items: Sequence[Finish]) -> list[bool]:
         asked_at_s = boot_clock_s()
-        async with self._database.transaction() as connection:
-            rows = await connection.fetch(
-                tries.FINISH, self.worker_id, self._lease_s, self._grace_s,
-                [i.attempt_id for i in items], [i.hold.id for i in items], [i.hold.fence for i in items],
-                [i.opened for i in items], [i.provider_id for i in items], [i.provider_kind for i in items],
-                [i.provider_name for i in items], [i.outcome.value for i in items], [_clean(i.code) for i in items],
-                [_clean(i.response) for i in items], [i.dispatched_ms for i in items], [i.latency_ms for i in items],
-                [i.next_state.value for i in items], [i.wait_s for i in items], [i.waiting_for for i in items],
-                [i.provider_message_id and _clean(i.provider_message_id) for i in items],
-                [i.next_round for i in items], [_last_error(i) for i in items], [i.hold.reached for i in items],
-            )  # fmt: skip
-            finished = {row["id"]: row["now"] for row in rows}
-            caught = [
-                (i.attempt_id, i.hold.workspace_id, i.hold.id, i.attempt_id, i.provider_id, i.captured.sender,
-                 list(i.captured.recipients), i.captured.subject, i.captured.content)
-                for i in items if i.captured is not None and i.attempt_id in finished
-            ]  # fmt: skip
-            if caught:
-                await connection.executemany(tries.CAPTURE, caught)
-            await _write_recipients(connection, [i for i in items if i.attempt_id in finished])
+        if any(item.captured is not None or item.recipients for item in items):
+            async with self._database.transaction() as connection:
+                finished = await self._close(connection, items)
+                await _write_captured(connection, [i for i in items if i.attempt_id in finished])
+                await _write_recipients(connection, [i for i in items if i.attempt_id in finished])
+        else:  # the statement is a transaction by itself, and two round trips less
+            finished = await self._close(self._database.pool, items)
         metrics.written_together("finish", len(items))
         for item in items:
             if item.attempt_id in finished:
@@ -143,6 +132,22 @@ class Recorder:
                 elif item.next_state is State.SCHEDULED:
                     self.on_wait(item.wait_s)
         return [item.attempt_id in finished for item in items]
+
+    async def _close(
+        self, connection: "Connection | asyncpg.Pool[asyncpg.Record]", items: Sequence[Finish]
+    ) -> dict[uuid.UUID, bool]:
+        """Which attempts are closed as given, and whether it was this statement that closed them."""
+        rows = await connection.fetch(
+            tries.FINISH, self.worker_id, self._lease_s, self._grace_s,
+            [i.attempt_id for i in items], [i.hold.id for i in items], [i.hold.fence for i in items],
+            [i.opened for i in items], [i.provider_id for i in items], [i.provider_kind for i in items],
+            [i.provider_name for i in items], [i.outcome.value for i in items], [_clean(i.code) for i in items],
+            [_clean(i.response) for i in items], [i.dispatched_ms for i in items], [i.latency_ms for i in items],
+            [i.next_state.value for i in items], [i.wait_s for i in items], [i.waiting_for for i in items],
+            [i.provider_message_id and _clean(i.provider_message_id) for i in items],
+            [i.next_round for i in items], [_last_error(i) for i in items], [i.hold.reached for i in items],
+        )  # fmt: skip
+        return {row["id"]: row["now"] for row in rows}
 
     async def _let_go(self, items: Sequence[LetGo]) -> list[bool]:
         rows = await self._database.pool.fetch(
@@ -181,6 +186,16 @@ class Recorder:
             if settled[item.attempt_id]:
                 _count_sent(item)
         return [settled[item.attempt_id] for item in items]
+
+
+async def _write_captured(connection: Connection, items: Sequence[Finish]) -> None:
+    caught = [
+        (i.attempt_id, i.hold.workspace_id, i.hold.id, i.attempt_id, i.provider_id, i.captured.sender,
+         list(i.captured.recipients), i.captured.subject, i.captured.content)
+        for i in items if i.captured is not None
+    ]  # fmt: skip
+    if caught:
+        await connection.executemany(tries.CAPTURE, caught)
 
 
 async def _write_recipients(connection: Connection, items: Sequence[Finish]) -> None:

@@ -5,7 +5,7 @@ the values live in files of that folder, and whichever process is asked answers 
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from prometheus_client import (
     Histogram,
     Metric,
     Summary,
+    disable_created_metrics,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
@@ -26,6 +27,8 @@ from prometheus_client.registry import Collector
 _SHARED: Final = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 if _SHARED:
     Path(_SHARED).mkdir(parents=True, exist_ok=True)
+
+disable_created_metrics()  # a series more for each, which says when this process began to count
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -79,6 +82,13 @@ REQUEST_DURATION: Final = Histogram(
 )
 EVENTS_ACCEPTED: Final = Counter("janus_events_accepted_total", "Events that were stored.")
 MESSAGES_ACCEPTED: Final = Counter("janus_messages_accepted_total", "Messages of the events that were stored.")
+
+
+# What only the one of them counts is not told by the other, where it would be 0 for ever.
+WORKERS_OWN: Final = (
+    MESSAGES, ATTEMPTS, ATTEMPT_DURATION, LATENESS, CLAIMED, PERMITS_IN_USE, COALESCED, DATABASE_AWAY,
+)  # fmt: skip
+APIS_OWN: Final = (REQUESTS, REQUEST_DURATION, EVENTS_ACCEPTED, MESSAGES_ACCEPTED)
 
 
 def message_moved(state: str, many: int = 1) -> None:
@@ -148,19 +158,22 @@ def _request(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(method, route, str(status)), REQUEST_DURATION.labels(route)
 
 
-def registry_with(others: Callable[[], Iterable[Metric]]) -> CollectorRegistry:
-    """This process's metrics, then what `others` answers, asked anew each time."""
+def registry_with(
+    others: Callable[[], Iterable[Metric]], *, without: Iterable[Collector] = ()
+) -> CollectorRegistry:
+    """This process's metrics but for those `without`, then what `others` answers, asked anew each time."""
     registry = CollectorRegistry()
-    registry.register(_Gathered(others))
+    registry.register(_Gathered(others, {family.name for metric in without for family in metric.collect()}))
     return registry
 
 
 class _Gathered(Collector):
-    def __init__(self, others: Callable[[], Iterable[Metric]]) -> None:
+    def __init__(self, others: Callable[[], Iterable[Metric]], left_out: Collection[str]) -> None:
         self._others = others
+        self._left_out = left_out
 
     def collect(self) -> Iterable[Metric]:
-        yield from _of_processes()
+        yield from (metric for metric in _of_processes() if metric.name not in self._left_out)
         yield from self._others()
 
 

@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import Metric, start_http_server
 
-from janus_mail.telemetry.metrics import registry_with
+from janus_mail.telemetry.metrics import APIS_OWN, registry_with
 
 Read: TypeAlias = Callable[[], Coroutine[Any, Any, Sequence[Metric]]]
 
@@ -26,7 +26,7 @@ async def serve_metrics(host: str, port: int, read: Read) -> None:
     A port that is taken is tried again, so that of several workers with one port the next takes over when the first
     ends. In prometheus-client's multi-process mode the one that has it answers for all.
     """
-    registry = registry_with(partial(_asked, asyncio.get_running_loop(), read))
+    registry = registry_with(partial(_asked, asyncio.get_running_loop(), read), without=APIS_OWN)
     warned = False
     while True:
         try:
