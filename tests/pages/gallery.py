@@ -141,7 +141,8 @@ class Gallery:
         """Of today's quota."""
         await self.database.pool.execute(
             "INSERT INTO provider_usage (provider_id, day, workspace_id, used) "
-            "VALUES ($1, (clock_timestamp() AT TIME ZONE 'UTC')::date, $2, $3)",
+            "VALUES ($1, (clock_timestamp() AT TIME ZONE 'UTC')::date, $2, $3) "
+            "ON CONFLICT (provider_id, day) DO UPDATE SET used = excluded.used",
             self.providers[provider], self.workspace_id, many,
         )  # fmt: skip
 

@@ -283,3 +283,17 @@ async def test_a_new_form_proposes_the_next_full_hour_in_the_visitors_zone(
     proposed = datetime.fromisoformat(values["send_at"])
     ahead = proposed - (datetime.now(UTC) + timedelta(hours=9)).replace(tzinfo=None)
     assert timedelta(minutes=29) < ahead <= timedelta(minutes=90)
+
+
+async def test_without_javascript_the_form_can_be_checked_and_nothing_is_scheduled(
+    visitor: Visitor, gallery: Gallery
+) -> None:
+    page = await visitor.get("/add")
+    check = page.root.one("noscript").one("button")
+    assert check["form"] == page.form("/add")["id"]
+    before = await gallery.database.pool.fetchval("SELECT count(*) FROM events")
+    fields = {"email_subject": "Not yet", "email_content": "x", "recipients": "ann@example.com, ben@example.com"}
+    page = await visitor.send(page, "/add", {**fields, check["name"]: check["value"]})
+    assert "2 people, one mail each" in page.main.one("div", id="happens").text
+    assert page.form("/add").values()["email_subject"] == "Not yet"
+    assert await gallery.database.pool.fetchval("SELECT count(*) FROM events") == before

@@ -131,7 +131,7 @@ async def test_with_the_first_provider_down_the_timeline_tells_why_the_second_to
     await page.get_by_role("link", name="ann@example.com").click()
     steps = page.get_by_role("list", name="What happened to the mail for ann@example.com").get_by_role("listitem")
     await expect(steps).to_have_count(3)
-    await expect(steps.nth(1)).to_contain_text("Amazon SES cannot take mail now")
+    await expect(steps.nth(1)).to_contain_text("Amazon SES could not take it")
     await expect(steps.nth(1)).to_contain_text("This mail went on to Google SMTP at once.")
     await expect(steps.nth(1)).to_contain_text("421 4.3.2 Service not available")
     await expect(steps.nth(2)).to_contain_text("Google SMTP took the mail")

@@ -49,7 +49,10 @@ async def test_a_resting_provider_says_until_when_since_when_and_why(visitor: Vi
     clock = Clock(empty_gallery.now, ZoneInfo("UTC"))
     until = await empty_gallery.database.pool.fetchval("SELECT until FROM circuits")
     said = place(page, "Amazon SES").text
-    assert f"Resting until {clock.at(until)}: {DOWN}" in said
+    assert said.count(f"Resting until {clock.at(until)}") == 1
+    assert "5 failures in a row: 421 4.3.2 Service not available" in said
+    assert "Google SMTP takes its mail meanwhile." in said
+    assert "Sandbox: nothing leaves" in said
     assert "Since" in said
     assert "Resting" not in place(page, "Google SMTP").text
 
@@ -67,11 +70,15 @@ async def test_a_provider_is_used_again_by_hand_and_what_waited_goes(visitor: Vi
 
 async def test_a_provider_is_stopped_by_hand_with_a_reason(visitor: Visitor, empty_gallery: Gallery) -> None:
     page = await press(visitor, await visitor.get("/providers"), "Stop using it : SendGrid", reason="being moved")
-    assert "Stopped by hand: being moved" in place(page, "SendGrid").text
+    assert "Stopped by hand" in place(page, "SendGrid").one("span", class_="row").text
+    assert "Reason: being moved" in place(page, "SendGrid").one("div", class_="notice").text
     assert await last_incident(empty_gallery, "SendGrid") == ("open", "being moved", "anonymous")
     history = await visitor.get(f"/providers/{empty_gallery.providers['SendGrid']}/history")
     assert history.main.one("h2").text.startswith("Stopped by hand since")
-    assert "Stopped by somebody on this machine" in history.main.one("details").text
+    step = history.main.one("details").one("li")
+    assert step.one("h3").text == "Stopped by somebody on this machine"
+    assert step.one("p").text == "Reason: being moved"
+    assert not step.all("pre"), "that block is for servers' words"
     page = await press(visitor, page, "Use it again : SendGrid")
     assert "Stopped" not in place(page, "SendGrid").one("span", class_="row").text
 
@@ -83,7 +90,7 @@ async def test_a_provider_that_still_rests_has_an_incident_that_goes_on(
     page = await visitor.get(f"/providers/{empty_gallery.providers['Amazon SES']}/history")
     assert page.main.one("h2").text.startswith("Down since")
     assert "Going on" in page.main.text
-    assert "It rests until" in page.main.one("details").text
+    assert "Next try at" in page.main.one("details").text
 
 
 async def test_a_blocked_sender_domain_is_named(visitor: Visitor, gallery: Gallery) -> None:
@@ -100,7 +107,7 @@ async def test_limits_are_shown_saved_and_taken_away(visitor: Visitor, empty_gal
     await empty_gallery.used("Amazon SES", 50)
     page = await visitor.get("/providers")
     quota = place(page, "Amazon SES").one("div", class_="quota")
-    assert quota.text == "50 of 200 today · 2.5 a second"
+    assert quota.text == "Quota: 50 of 200 tries, day in UTC · 2.5 a second"
     assert quota.one("rect")["width"] == "25.0"
     assert page.form(action).values() | {"csrf_token": ""} == {
         "csrf_token": "", "rate_per_second": "2.5", "daily_quota": "200",
@@ -157,8 +164,9 @@ async def test_the_history_is_a_sentence_for_each_incident(visitor: Visitor, emp
     ) in (sentence)
     assert "Going on" not in page.main.text
     steps = [step.one("h3").text for step in page.main.one("details").all("li")]
-    assert steps == ["Left to rest", "One mail tried it", "The try passed"]
-    assert page.main.one("details").one("pre").text == DOWN
+    assert steps == ["Left out for a while", "One mail tried it", "The try passed"]
+    assert page.main.one("details").one("pre").text == "421 4.3.2 Service not available"
+    assert page.main.one("details").all("p")[0].text.startswith("5 failures in a row. Next try was due at")
     assert "open" not in page.main.one("details").attributes
 
 
@@ -202,10 +210,53 @@ async def test_when_no_provider_takes_mail_it_is_said_once_with_what_comes_next(
     for path in ("/", "/providers"):
         notice = (await visitor.get(path)).main.one("div", id="notices").text
         assert notice.startswith("No provider takes mail now, since")
-        assert "3 mails wait for one; none is lost." in notice
+        assert "3 mails wait past their time; none is lost." in notice
         assert f"At {clock.at(soonest)} the next mail tries Google SMTP." in notice
     pulse = (await visitor.update("/pulse")).text
     assert "3 wait for a provider" in pulse
+
+
+async def test_with_every_circuit_open_no_card_and_no_dial_promises_another(
+    visitor: Visitor, empty_gallery: Gallery
+) -> None:
+    await empty_gallery.database.pool.execute("UPDATE providers SET sandbox_mode = 'down'")
+    for name in NAMES:
+        await rest(empty_gallery, name)
+    page = await visitor.get("/providers")
+    assert "Every provider is a sandbox." in page.main.one("div", id="notices").text
+    for name in NAMES:
+        said = place(page, name).text
+        assert "No other provider takes its mail: it waits." in said
+        assert "meanwhile" not in said
+        assert "Now: each mail is answered “service not available”, and waits: no other provider takes it." in said
+
+
+async def test_a_refused_key_is_told_as_one(visitor: Visitor, empty_gallery: Gallery) -> None:
+    refused = "the provider refuses us: 535 5.7.8 Username and password not accepted"
+    await empty_gallery.incident("SendGrid", "open", "broken", refused, ago_s=5, for_s=30)
+    said = place(await visitor.get("/providers"), "SendGrid").text
+    assert "Key refused, left out" in said
+    assert "One mail tries it again in 2" in said
+    assert "It refused us: 535 5.7.8 Username and password not accepted" in said
+    await empty_gallery.incident("SendGrid", "closed", "probe", "the probe passed", ago_s=0)
+    page = await visitor.get(f"/providers/{empty_gallery.providers['SendGrid']}/history")
+    clock = Clock(empty_gallery.now, ZoneInfo("UTC"))
+    row = await empty_gallery.database.pool.fetchrow("SELECT min(at) AS at, max(at) AS until FROM provider_incidents")
+    assert row is not None
+    span = f"{clock.to_the_second(row['at'])} to {clock.to_the_second(row['until'])}"
+    assert page.main.one("h2").text == f"Key refused, left out {span}, no mail went another way"
+
+
+@pytest.mark.parametrize(
+    ("waiting_for", "said"),
+    [("rate", "3 wait for a turn"), ("retry", "3 wait for the next try"), ("quota", "3 wait for a new day")],
+)
+async def test_the_sidebar_says_what_overdue_mail_waits_for(
+    visitor: Visitor, empty_gallery: Gallery, waiting_for: str, said: str
+) -> None:
+    mails = [Mail(f"w{number}@example.com", "scheduled", waiting_for=waiting_for) for number in range(3)]
+    await empty_gallery.event("Waits", mails, due_in_s=-60, status="sending")
+    assert said in (await visitor.update("/pulse")).text
 
 
 async def test_as_long_as_one_provider_takes_mail_nothing_is_said(visitor: Visitor, empty_gallery: Gallery) -> None:

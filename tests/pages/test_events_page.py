@@ -33,6 +33,21 @@ async def test_events_are_listed_newest_first_with_what_matters_of_each(visitor:
     assert by_subject["Welcome to Northwind, Priya account"][3:] == ["Sent", "Mailgun third in the route"]
 
 
+async def test_an_event_of_which_all_waits_says_why_and_until_when(visitor: Visitor, empty_gallery: Gallery) -> None:
+    mails = [Mail("a@example.com", "scheduled", waiting_for="quota")]
+    wish = {"provider": "SendGrid", "provider_id": empty_gallery.providers["SendGrid"], "failover": False}
+    await empty_gallery.event("Fixed", mails, due_in_s=-60, status="pending", **wish)
+    await empty_gallery.database.pool.execute(
+        "UPDATE messages SET next_try_at = date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' "
+        "+ interval '26 hours'"
+    )
+    (line,) = rows(await visitor.get("/"))
+    assert line[4] == "SendGrid quota used up until 02:00 tomorrow"
+    await empty_gallery.database.pool.execute("UPDATE messages SET waiting_for = NULL, next_try_at = due_at")
+    (line,) = rows(await visitor.get("/"))
+    assert line[4] == "SendGrid"
+
+
 async def test_the_strip_counts_and_filters_by_status(visitor: Visitor, gallery: Gallery) -> None:
     page = await visitor.get("/")
     assert tile(page, "All").text == "All 10"

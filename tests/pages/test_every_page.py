@@ -112,7 +112,7 @@ async def test_choosing_colours_leads_nowhere_else(visitor: Visitor, gallery: Ga
 
 async def test_the_pulse_tells_that_workers_live_and_mail_is_late(visitor: Visitor, gallery: Gallery) -> None:
     pulse = (await visitor.update("/pulse")).text
-    assert "overdue" in pulse
+    assert "1 waits for the next try" in pulse
     assert "1 worker, the last seen" in pulse
     await gallery.database.pool.execute("DELETE FROM workers")
     assert "No worker is running" in (await visitor.update("/pulse")).text

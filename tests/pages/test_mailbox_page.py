@@ -40,8 +40,8 @@ async def test_a_mail_is_shown_in_each_of_its_forms(visitor: Visitor, gallery: G
     assert "Dear Noor," in html.text
     assert html.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     text = await visitor.client.get((await visitor.get(tabs["Text"])).main.one("iframe")["src"])
-    assert text.text.startswith("Dear Noor,\n")
-    assert text.headers["content-type"].startswith("text/plain")
+    assert "<pre>\nDear Noor,\n" in text.text
+    assert "background: #fff" in text.text, "on white in dark mode too"
     headers = await visitor.get(tabs["Headers (5)"])
     assert not headers.main.all("iframe")
     assert "Subject Your order 20418 has shipped" in headers.main.text

@@ -100,6 +100,8 @@ async def test_the_list_of_events_and_the_menu_tell_of_parked_mails(visitor: Vis
     assert "2 mails are parked: nobody knows whether they arrived." in notice.text
     assert notice.one("a")["href"] == "/parked"
     assert page.root.one("span", id="parked-count").text == "2 parked mails"
+    tile = page.main.one("nav", id="strip").one("a", href="/parked")
+    assert tile.text == "Parked mails 2", "as many as the notice says"
     row = next(row for row in page.main.one("tbody").all("tr") if DOUBTFUL in row.text)
     assert "Partly sent" in row.text
     hint = row.one("a", class_="sub")

@@ -71,7 +71,7 @@ async def test_the_dial_of_a_sandbox_provider_is_turned(
     }  # fmt: skip
     said = page.form(dial).text
     assert said.endswith(
-        "Now: each mail is answered “slow down, 30 s”, so the next provider takes it. Of 100 mails, 25 find it down."
+        "Now: each mail is answered “slow down, 30 s”, so Google SMTP takes it. Of 100 mails, 25 find it down."
     )
     row = await database.pool.fetchrow("SELECT * FROM providers WHERE name = 'Amazon SES'")
     assert row is not None

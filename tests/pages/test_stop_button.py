@@ -93,6 +93,8 @@ async def test_what_fits_is_counted_first_and_then_canceled(
     await another.event("Theirs", [Mail("x@example.com")], due_in_s=HOUR, status="pending", tags=["spring"])
     page = await visitor.get("/cancel?tag=spring")
     assert "This cancels 3 mails of 2 events; 1 is leaving or has left already." in page.main.text
+    assert [item.text for item in page.main.all("li")] == ["Waits to 1", "Begun to 3"]
+    assert page.root.one("title").text == "Cancel 3 mails? · Janus"
     assert await canceled(empty_gallery) == []
     page = await visitor.send(page, "/cancel")
     assert visitor.address.endswith("/?tag=spring")
@@ -117,8 +119,14 @@ async def test_where_nothing_can_be_called_back_there_is_no_button(
 ) -> None:
     await some_events(empty_gallery)
     page = await visitor.get(f"/cancel?{query}")
-    assert "Nothing of what fits can be called back any more." in page.main.text
+    assert "No event fits." in page.main.text
     assert not page.main.all("form", action="/cancel")
+
+
+async def test_what_is_over_is_not_offered_for_canceling(visitor: Visitor, empty_gallery: Gallery) -> None:
+    await empty_gallery.event("Over", [Mail("a@example.com", "sent", (AT_SES,))], due_in_s=-60, status="sent")
+    assert "Cancel these" not in (await visitor.get("/?q=over")).main.text
+    assert "Nothing of what fits can be called back any more." in (await visitor.get("/cancel?q=over")).main.text
 
 
 async def test_a_form_without_a_filter_cancels_nothing(visitor: Visitor, empty_gallery: Gallery) -> None:

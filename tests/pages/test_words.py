@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from janus_mail.models.states import EventStatus, State, WaitingFor
-from janus_mail.pages import words
+from janus_mail.pages import waiting, words
 from janus_mail.pages.event_summary import summary
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.progress import progress
@@ -23,7 +23,6 @@ BERLIN = Clock(NOW, ZoneInfo("Europe/Berlin"))
 def test_every_state_status_wait_and_dial_has_its_words() -> None:
     assert set(words.STATES) == set(State)
     assert set(words.STATUSES) == set(EventStatus)
-    assert set(words.WAITS) | {WaitingFor.EVIDENCE} == set(WaitingFor)
     assert set(words.DIAL) == set(SandboxMode)
     assert set(words.SAYINGS) == set(Outcome)
 
@@ -37,17 +36,17 @@ def test_no_two_states_look_alike_but_for_colour() -> None:
     ("outcome", "code", "happened"),
     [
         (Outcome.PROVIDER_DOWN, "connection_refused", "{provider} could not be reached"),
-        (Outcome.PROVIDER_DOWN, "421 4.3.2", "{provider} cannot take mail now"),
+        (Outcome.PROVIDER_DOWN, "421 4.3.2", "{provider} could not take it"),
         (Outcome.PROVIDER_DOWN, "timeout", "{provider} did not answer in time"),
         (Outcome.PROVIDER_BROKEN, "535 5.7.8", "{provider} refused our key"),
         (Outcome.PROVIDER_BROKEN, "535", "{provider} refused our key"),
-        (Outcome.PROVIDER_BROKEN, "553 5.1.8", "{provider} does not accept the sender"),
-        (Outcome.PROVIDER_BROKEN, "550 5.4.5", "The quota at {provider} is used up"),
-        (Outcome.PROVIDER_BROKEN, "521", "{provider} takes none of our mail"),
+        (Outcome.PROVIDER_BROKEN, "553 5.1.8", "{provider} did not accept the sender"),
+        (Outcome.PROVIDER_BROKEN, "550 5.4.5", "The quota at {provider} was used up"),
+        (Outcome.PROVIDER_BROKEN, "521", "{provider} took none of our mail"),
         (Outcome.THROTTLED, "450 4.7.1", "{provider} asked us to slow down"),
         (Outcome.RECIPIENT_REJECTED, "550 5.1.1", "There is no such mailbox"),
         (Outcome.RECIPIENT_REJECTED, "550 5.1.10", "The recipient’s domain takes no mail"),
-        (Outcome.RECIPIENT_DEFERRED, "452 4.2.2", "The recipient’s mailbox is full"),
+        (Outcome.RECIPIENT_DEFERRED, "452 4.2.2", "The recipient’s mailbox was full"),
         (Outcome.UNCERTAIN, "lease_expired", "Our worker stopped while {provider} had the mail"),
         (Outcome.UNCERTAIN, "nobody foresaw this", "Nobody knows whether {provider} has the mail"),
         (Outcome.POLICY_REJECTED, None, "{provider} refused it by its rules"),
@@ -114,12 +113,12 @@ def test_today_begins_at_the_visitors_midnight() -> None:
 
 def test_durations_and_sizes() -> None:
     assert [rough(timedelta(seconds=s)) for s in (0.4, 59, 90, 3570, 47.4 * 3600, 4 * 86_400)] == [
-        "0 s", "59 s", "2 min", "1 h", "47 h", "4 days",
+        "0 s", "59 s", "90 s", "1 h", "47 h", "4 days",
     ]  # fmt: skip
-    assert [exact(timedelta(seconds=s)) for s in (1.9, 30, 66_960, 90_000, 86_400)] == [
-        "1.9 s", "30 s", "18 h 36 min", "1 day 1 h", "1 day",
+    assert [exact(timedelta(seconds=s)) for s in (1.9, 30.2, 93.4, 160, 66_960, 90_000, 86_400)] == [
+        "1.9 s", "30 s", "93 s", "2 min 40 s", "18 h 36 min", "1 day 1 h", "1 day",
     ]  # fmt: skip
-    assert [milliseconds(ms) for ms in (118, 1611, 12_400)] == ["118 ms", "1,611 ms", "12.4 s"]
+    assert [milliseconds(ms) for ms in (118, 1611, 12_400)] == ["118 ms", "1,611 ms", "12 s"]
     assert [size(n) for n in (940, 4200, 1_300_000)] == ["940 bytes", "4.2 kB", "1.3 MB"]
 
 
@@ -192,30 +191,36 @@ def test_a_cookie_that_says_nothing_we_know_says_nothing(cookie: str | None) -> 
         (1, 2.0, 1000, True, "1,000+ overdue", "1 worker, the last seen 2 s ago. Mail leaves as fast as the providers "
          "take it."),
         (0, None, 0, False, "No worker is running", "Nothing leaves without one."),
-        (0, 90.0, 3, True, "No worker is running", "The last one was seen 2 min ago. 3 overdue."),
+        (0, 90.0, 3, True, "No worker is running", "The last one was seen 90 s ago. 3 overdue."),
     ],
 )  # fmt: skip
 def test_the_pulse(
     alive: int, seen_s: float | None, overdue: int, any_events: bool, headline: str, detail: str
 ) -> None:
-    shown = pulse_words(alive, seen_s, overdue, any_events, waiting=0, paused=False)
+    shown = pulse_words(alive, seen_s, overdue, any_events, held={}, paused=False)
     assert (shown.headline, shown.detail) == (headline, detail)
 
 
 def test_the_pulse_tells_of_mail_that_waits_for_a_provider_and_of_a_pause() -> None:
-    waits = pulse_words(1, 2.0, 0, True, waiting=12, paused=False)
+    waits = pulse_words(1, 2.0, 0, True, held={"circuit": 12, "rate": 0}, paused=False)
     assert (waits.headline, waits.tone) == ("12 wait for a provider", "warn")
-    assert pulse_words(1, 2.0, 0, True, waiting=1000, paused=False).headline == "1,000+ wait for a provider"
-    paused = pulse_words(1, 2.0, 3, True, waiting=12, paused=True)
+    assert pulse_words(1, 2.0, 0, True, held={"circuit": 1000}, paused=False).headline == "1,000+ wait for a provider"
+    turn = pulse_words(1, 2.0, 4, True, held={"circuit": 0, "rate": 28}, paused=False)
+    assert turn.headline == "28 wait for a turn"
+    assert turn.detail.endswith("4 overdue. They leave as fast as a provider’s rate lets them.")
+    both = pulse_words(1, 2.0, 0, True, held={"quota": 2, "retry": 1}, paused=False)
+    assert both.headline == "3 wait past their time"
+    assert both.detail.endswith("2 for a new day and 1 for the next try.")
+    paused = pulse_words(1, 2.0, 3, True, held={"circuit": 12}, paused=True)
     assert (paused.headline, paused.detail) == ("Sending is paused", "3 mails are due and held back.")
-    assert pulse_words(1, 2.0, 0, True, waiting=0, paused=True).detail == "Nothing is due."
+    assert pulse_words(1, 2.0, 0, True, held={}, paused=True).detail == "Nothing is due."
 
 
 @pytest.mark.parametrize(
     ("hours", "said"),
-    [(0, "14:24"), (10, "00:24 tomorrow"), (-15, "23:24 yesterday"), (48, "14:24 on 14 Mar")],
+    [(0.01, "14:24:36"), (0.04, "14:26"), (10, "00:24 tomorrow"), (-15, "23:24 yesterday"), (48, "14:24 on 14 Mar")],
 )
-def test_an_instant_in_a_sentence(hours: int, said: str) -> None:
+def test_an_instant_in_a_sentence(hours: float, said: str) -> None:
     assert BERLIN.at(NOW + timedelta(hours=hours)) == said
 
 
@@ -223,6 +228,45 @@ def test_instants_in_a_warning_are_told_in_the_zone_of_who_looks() -> None:
     warning = "2026-03-12T13:00:00Z is past: the mail leaves at once."
     assert BERLIN.retold(warning) == "12 Mar, 14:00:00 Berlin time is past: the mail leaves at once."
     assert BERLIN.retold("“tomorrow” was read as Friday.") == "“tomorrow” was read as Friday."
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "said"),
+    [
+        (-3600, -3570, "13:24:00 to 13:24:30"),
+        (-3600, -3000, "13:24 to 13:34"),
+        (-30, None, "since 14:23:30"),
+        (-86_400, -86_000, "11 Mar, 14:24 to 14:30"),
+    ],
+)
+def test_a_span_is_told_as_exactly_as_it_is_short(start_s: int, end_s: int | None, said: str) -> None:
+    end = None if end_s is None else NOW + timedelta(seconds=end_s)
+    assert BERLIN.span(NOW + timedelta(seconds=start_s), end) == said
+
+
+TOMORROW = datetime(2026, 3, 13, 0, 0, 43, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("waiting_for", "route", "second_copy", "in_full", "in_short"),
+    [
+        (WaitingFor.QUOTA, ["SES"], False, "The quota of SES is used up", "quota used up until 01:00 tomorrow"),
+        (WaitingFor.QUOTA, ["SES", "Relay"], False, "The providers’ quotas are used up",
+         "quotas used up until 01:00 tomorrow"),
+        (WaitingFor.RATE, ["SES"], False, "It waits for its turn at SES", "waits for its turn; next try in 11 h"),
+        (WaitingFor.CIRCUIT, ["SES", "Relay"], False, "No provider takes mail now",
+         "no provider takes mail now; next try in 11 h"),
+        (WaitingFor.CIRCUIT, ["SES"], True, "A second copy goes only through SES, which takes no mail now",
+         "takes no mail now; next try in 11 h"),
+        (WaitingFor.RETRY, ["SES"], False, "SES could not take it", "next try in 11 h"),
+    ],
+)  # fmt: skip
+def test_why_a_mail_waits_is_said_once_and_with_a_subject(
+    waiting_for: WaitingFor, route: list[str], second_copy: bool, in_full: str, in_short: str
+) -> None:
+    wait = waiting.Wait(waiting_for, TOMORROW, route, second_copy=second_copy)
+    assert waiting.in_full(wait, BERLIN, "SES could not take it") == f"{in_full}; next try in 11 h"
+    assert waiting.in_short(wait, BERLIN) == in_short
 
 
 def test_a_summary_of_nothing_is_nothing() -> None:

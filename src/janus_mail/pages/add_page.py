@@ -26,7 +26,7 @@ from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show, show_part
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.times import zone_choices
-from janus_mail.pages.visit import OurForm, Visit, VisitDep, read_form
+from janus_mail.pages.visit import OurForm, Visit, VisitDep, read_form, text_of
 from janus_mail.pages.ways import Ways, ways
 from janus_mail.pages.words import ON_UNCERTAIN, count
 from janus_mail.web.idempotency import once_only
@@ -55,6 +55,8 @@ async def add(visit: VisitDep) -> Response:
     if not ours:  # what was typed is worth more than a page that says no
         form.problems = [_OLD_FORM]
         return await _show(visit, form, status=403)
+    if text_of(sent, "check"):  # without JavaScript: what will happen, and nothing is scheduled
+        return await _show(visit, form)
     understood = check(form, await _facts(visit), visit)
     if understood.event is None:
         form.problems = understood.problems

@@ -1,8 +1,10 @@
 """`/cancel`: calling back all that a filter of the list shows, after a count of what that means."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -10,6 +12,7 @@ from janus_mail.content.addresses import InvalidAddress
 from janus_mail.events.cancel_many import CanceledMany, cancel_matching
 from janus_mail.events.listing import EventFilters
 from janus_mail.models.states import EventStatus
+from janus_mail.pages import queries
 from janus_mail.pages.events_page import PERIODS, Filters
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show
@@ -19,6 +22,7 @@ from janus_mail.pages.words import STATUSES, count
 
 router = APIRouter()
 
+_MOST_NAMED = 5  # of the events that it is about
 _FIELDS = ("status", "q", "recipient", "provider", "tag", "expected_after", "expected_before", "created_before")
 
 
@@ -28,19 +32,30 @@ async def ask(visit: VisitDep) -> Response:
     filters = Filters.read(visit.request.query_params)
     if filters == Filters():
         return go_to(visit, "/")
-    fields = _fields(filters, visit.clock.now)
+    values = _values(filters, visit.clock.now)
+    pool, workspace_id = visit.context.database.pool, visit.caller.workspace_id
     counted = CanceledMany(dry_run=True, events=0, messages=0, too_late=0)
-    if fields is not None:
+    fields: dict[str, str] = {}
+    fits: Sequence[asyncpg.Record] = []
+    named: Sequence[asyncpg.Record] = []
+    if values is not None:
+        fields = {n: value.isoformat() if isinstance(value, datetime) else value for n, value in values.items()}
         counted = await cancel_matching(visit.context, visit.caller, _event_filters(fields), dry_run=True)
+        fits = await pool.fetch(queries.list_events(values), workspace_id, 1, *values.values())
+    if values is not None and counted.messages:
+        named = await pool.fetch(queries.events_not_over(values), workspace_id, _MOST_NAMED, *values.values())
     return await show(
         visit,
         "cancel.html",
         nav="events",
         back=filters.link(),
+        headline=f"Cancel {count(counted.messages, 'mail')}?" if counted.messages else "Nothing to cancel",
         said=_in_words(filters),
-        fields=fields or {},
+        fields=fields,
         mails=counted.messages,
-        sentence=_sentence(counted),
+        named=named,
+        more=max(0, counted.events - len(named)),
+        sentence=_sentence(counted) if fits else "No event fits.",
     )
 
 
@@ -55,14 +70,12 @@ async def cancel(visit: VisitDep, form: OurForm) -> Response:
     return go_to(visit, Filters(**back).link(), Flash("canceled", (done.messages, done.too_late)))
 
 
-def _fields(filters: Filters, now: datetime) -> dict[str, str] | None:
-    """The filters as the form keeps them, their period as two instants. None where nobody has such an address."""
+def _values(filters: Filters, now: datetime) -> dict[str, Any] | None:
+    """The filters with their period as two instants, bounded by now. None where nobody has such an address."""
     try:
-        values: dict[str, Any] = filters.values(now)
+        return {**filters.values(now), "created_before": now}
     except InvalidAddress:
         return None
-    values["created_before"] = now
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def _event_filters(fields: dict[str, str]) -> EventFilters:

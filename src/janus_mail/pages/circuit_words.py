@@ -7,52 +7,89 @@ from datetime import datetime
 from janus_mail.models.states import CircuitCause, CircuitState
 from janus_mail.pages.timeline import Step
 from janus_mail.pages.times import Clock
-from janus_mail.pages.words import Look, by_whom, count, listed
+from janus_mail.pages.waiting import capital
+from janus_mail.pages.words import Look, by_whom, count, listed, saying
+from janus_mail.providers.outcomes import Outcome
 from janus_mail.routing.schemas import BlockedSenderDomain, Circuit, Incident, IncidentChange
+
+_PLAIN = {"the probe failed": "The try failed", "the provider refuses us": "It refused us"}
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Why a provider is not asked: `reason` with what the server said, `since`, and what comes next."""
+    """Why a provider is not asked, in our words and in its server's, `since` when, and what comes next."""
 
     look: Look
     reason: str
+    said: str
     since: datetime | None
     following: str
     by_hand: bool = False
 
 
-def rest(circuit: Circuit, clock: Clock, *, broken: bool) -> Rest | None:
-    """None while it is asked. `broken`: it refuses us, rather than being away."""
-    reason = circuit.reason or ""
-    tone = "bad" if broken else "warn"
+def rest(circuit: Circuit, clock: Clock, *, broken: bool, stand_in: str | None) -> Rest | None:
+    """None while it is asked. `broken`: it refuses us, rather than being away; `stand_in` takes its mail meanwhile."""
+    meanwhile = f"{stand_in} takes its mail meanwhile." if stand_in else "No other provider takes its mail: it waits."
     if circuit.by_hand:
-        return Rest(
-            Look("Stopped by hand", "parked", "warn"), reason, circuit.since,
-            "It stays so until somebody uses it again.", by_hand=True,
-        )  # fmt: skip
-    if circuit.state is CircuitState.OPEN and circuit.until is not None:
-        following = "Then one mail tries it; the next provider takes its mail meanwhile."
-        return Rest(Look(f"Resting until {clock.at(circuit.until)}", "open", tone), reason, circuit.since, following)
+        reason = f"Reason: {circuit.reason}" if circuit.reason else ""
+        following = f"It stays so until somebody uses it again. {meanwhile}"
+        return Rest(Look("Stopped by hand", "parked", "warn"), reason, "", circuit.since, following, by_hand=True)
+    ours, said = told(circuit.reason or "", broken=broken)
+    tone, icon = ("bad", "key") if broken else ("warn", "open")
+    if circuit.state is CircuitState.OPEN and circuit.until is not None and circuit.until > clock.now:
+        until = clock.at(circuit.until)
+        word = f"{refusal(circuit.reason)}, left out" if broken else f"Resting until {until}"
+        following = f"One mail tries it again {clock.relative(circuit.until)}, at {until}. {meanwhile}"
+        return Rest(Look(word, icon, tone), ours, said, circuit.since, following)
     if circuit.state is not CircuitState.CLOSED:
-        following = "One mail tries it; when that leaves, it takes mail again."
-        return Rest(Look("Being tried again", "open", tone), reason, circuit.since, following)
+        following = f"The next mail tries it; when that leaves, it takes mail again. {meanwhile}"
+        return Rest(Look("Being tried again", icon, tone), ours, said, circuit.since, following)
     return None
+
+
+def refusal(reason: str | None) -> str:
+    """How a provider refuses us, for a headline: «Key refused»."""
+    code = " ".join((reason or "").partition(": ")[2].split()[:2])
+    short = saying(Outcome.PROVIDER_BROKEN, code).short
+    return "Key refused" if short == "refused our key" else capital(short)
+
+
+def told(reason: str, *, broken: bool = False) -> tuple[str, str]:
+    """A circuit's reason as our sentence and the server's own words.
+
+    «the probe failed: 421 4.3.2 Busy» is («The try failed», «421 4.3.2 Busy»); a code of ours becomes words.
+    """
+    ours, _, said = reason.partition(": ")
+    ours = _PLAIN.get(ours, capital(ours))
+    if not said or said[0].isdigit():
+        return ours, said
+    words = saying(Outcome.PROVIDER_BROKEN if broken else Outcome.PROVIDER_DOWN, said).short
+    return f"{ours}: {words}", ""
 
 
 def blocked(domain: BlockedSenderDomain, clock: Clock) -> str:
     """A sender domain for which it is not asked."""
     until = f" until {clock.at(domain.until)}" if domain.until else ""
-    return f"Not used for senders of {domain.domain}{until}, since {clock.at(domain.since)}: {domain.reason}"
+    why = ": ".join(filter(None, told(domain.reason, broken=True)))
+    return f"Not used for senders of {domain.domain}{until}, since {clock.at(domain.since)}. {why}"
 
 
 def headline(incident: Incident, clock: Clock) -> str:
     """«Down 14:02 to 14:07, 312 mails went through Amazon SES instead»."""
     what = "Stopped by hand" if incident.cause is CircuitCause.PERSON else "Down"
+    if incident.cause is CircuitCause.BROKEN:
+        what = f"{refusal(incident.reason)}, left out"
     scope = f" for senders of {incident.sender_domain}" if incident.sender_domain else ""
     went = [f"{count(way.messages, 'mail')} went through {way.provider.name}" for way in incident.instead]
     instead = f"{listed(went)} instead" if went else "no mail went another way"
-    return f"{what}{scope} {_span(incident, clock)}, {instead}"
+    return f"{what}{scope} {clock.span(incident.opened_at, incident.closed_at)}, {instead}"
+
+
+def cause(incident: Incident) -> tuple[str, str]:
+    """Why it began, in our words or a person's, and in the server's."""
+    if incident.cause is CircuitCause.PERSON:
+        return f"Reason: {incident.reason}", ""
+    return told(incident.reason, broken=incident.cause is CircuitCause.BROKEN)
 
 
 def course(changes: Sequence[IncidentChange], clock: Clock) -> list[Step]:
@@ -60,36 +97,26 @@ def course(changes: Sequence[IncidentChange], clock: Clock) -> list[Step]:
     return [_step(change, clock) for change in changes]
 
 
-def _span(incident: Incident, clock: Clock) -> str:
-    opened, closed = incident.opened_at, incident.closed_at
-    start = (
-        clock.to_the_minute(opened) if clock.is_today(opened) else f"{clock.on(opened)}, {clock.to_the_minute(opened)}"
-    )
-    if closed is None:
-        return f"since {start}"
-    same_day = clock.on(opened) == clock.on(closed)
-    end = clock.to_the_minute(closed) if same_day else f"{clock.on(closed)}, {clock.to_the_minute(closed)}"
-    return f"{start} to {end}"
-
-
 def _step(change: IncidentChange, clock: Clock) -> Step:
-    until = ""
+    again = ""
     if change.until is not None:
-        until = f"It {'rests' if change.until > clock.now else 'rested'} until {clock.at(change.until)}."
+        again = f" Next try {'at' if change.until > clock.now else 'was due at'} {clock.at(change.until)}."
     match change.state, change.cause:
         case CircuitState.OPEN, CircuitCause.PERSON:
-            happened = f"Stopped by {by_whom(change.actor)}"
-            return Step(change.at, "parked", "warn", happened, said=change.reason)
+            return Step(change.at, "parked", "warn", f"Stopped by {by_whom(change.actor)}", f"Reason: {change.reason}")
         case CircuitState.OPEN, CircuitCause.BROKEN:
-            return Step(change.at, "key", "bad", "It refused us", until, said=change.reason)
+            ours, said = told(change.reason, broken=True)
+            return Step(change.at, "key", "bad", f"{refusal(change.reason)}, left out", f"{ours}.{again}", said=said)
         case CircuitState.OPEN, CircuitCause.PROBE:
-            return Step(change.at, "open", "warn", "The try failed", until, said=change.reason)
+            ours, said = told(change.reason)
+            return Step(change.at, "open", "warn", ours, f"Left out again.{again}", said=said)
         case CircuitState.OPEN, _:
-            return Step(change.at, "open", "warn", "Left to rest", until, said=change.reason)
+            ours, said = told(change.reason)
+            return Step(change.at, "open", "warn", "Left out for a while", f"{ours}.{again}", said=said)
         case CircuitState.HALF_OPEN, _:
             return Step(change.at, "sending", "active", "One mail tried it")
         case _, CircuitCause.PERSON:
             return Step(change.at, "closed", "good", f"Used again by {by_whom(change.actor)}")
         case _, CircuitCause.CHANGED:
-            return Step(change.at, "closed", "good", "Its settings were changed", "It is asked anew.")
+            return Step(change.at, "closed", "good", "Its settings were changed", "It is used again.")
     return Step(change.at, "closed", "good", "The try passed", "It takes mail again.")

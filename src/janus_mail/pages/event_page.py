@@ -1,7 +1,7 @@
 """`/events/{id}`: one event, each message's way, its content and settings, and what can still be done."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -21,15 +21,16 @@ from janus_mail.models.states import FINAL, EventStatus, State
 from janus_mail.pages import queries
 from janus_mail.pages.event_letter import letter_of, sender_among
 from janus_mail.pages.event_summary import summary
-from janus_mail.pages.group import read_group
+from janus_mail.pages.group import Group, read_group
+from janus_mail.pages.message_rows import Table, message_row
 from janus_mail.pages.progress import legend, progress
 from janus_mail.pages.rendering import show, show_foreign
 from janus_mail.pages.route import providers_of
-from janus_mail.pages.timeline import Step, way
-from janus_mail.pages.times import Clock, number
+from janus_mail.pages.timeline import Aside, Step, way
+from janus_mail.pages.times import number
 from janus_mail.pages.visit import Visit, VisitDep
-from janus_mail.pages.ways import ways
-from janus_mail.pages.words import STATES, STATUSES, WAITING, WAITS, Look, count, explain
+from janus_mail.pages.ways import Ways, second_copies, ways
+from janus_mail.pages.words import STATES, STATUSES, Look, count
 from janus_mail.web.pages_of import decode_cursor, encode_cursor
 
 router = APIRouter()
@@ -72,21 +73,6 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageRow:
-    """One line of the table of messages; with `steps` it is opened."""
-
-    id: uuid.UUID
-    recipient: str
-    look: Look
-    note: str
-    provider: str | None
-    tries: int
-    left_at: datetime | None
-    href: str
-    steps: Sequence[Step]
-
-
-@dataclass(frozen=True, slots=True)
 class LegendEntry:
     """«3 failed», leading to these where there are pages of messages."""
 
@@ -115,9 +101,13 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
     assert pace is not None  # noqa: S101
     tries = await pool.fetch(queries.TRIES, workspace_id, event_id)
     page = await _read_messages(visit, event_id, search)
-    opened = await _read_way(visit, event, search)
     providers = await providers_of(visit)
     wish = Wish(pace["provider_id"], event.failover, event.from_email)
+    names = [provider.name for provider in route(wish, providers).order]
+    opened = await _read_way(visit, event, search, names)
+    group = await read_group(visit, event)
+    table = Table(event, names, group, visit.clock)
+    counts = group.counts if group is not None and group.in_part else event.counts
     moving = _is_moving(event, visit.clock.now, pace["soon"])
     final = sum(event.counts[state] for state in FINAL) == sum(event.counts.values())
     return await show(
@@ -126,25 +116,28 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
         nav="events",
         moving=moving,
         event=event,
-        look=STATUSES[event.status],
+        look=_look(event, group),
         waiting=event.expected_sent_at > visit.clock.now,
         poll=_poll(search.link(event_id), moving=moving),
         every_s=2 if moving else None if final else 10,
         ended=_ended(visit, event) if final else "",
         warnings=[visit.clock.retold(w) for w in event.warnings] if event.status is EventStatus.PENDING else [],
-        progress=progress(event.counts, event.exactly_sent_at, visit.clock.now),
-        legend=_legend(event, search),
+        progress=progress(counts, event.exactly_sent_at, visit.clock.now),
+        legend=_legend(event, counts, search),
         summary=summary(tries, pace["latest_s"], all_sent=event.status is EventStatus.SENT),
         can=_can(event, pace["waiting"]),
         search=search,
-        rows=[_row(event, row, opened.get(row["id"], ()), search, visit.clock) for row in page.rows],
+        rows=[
+            message_row(table, row, _link_of(row["id"], search, event_id, opened), opened.get(row["id"], ()))
+            for row in page.rows
+        ],
         earlier=search.link(event_id, start="", before=page.earlier) + "#messages" if page.earlier else None,
         later=search.link(event_id, before="", start=page.later) + "#messages" if page.later else None,
         messages_words=_messages_words(event, search, len(page.rows)),
         sender=sender_among(providers, wish, event.from_name),
-        route=[provider.name for provider in route(wish, providers).order],
-        group=await read_group(visit, event),
-        ways=None if final else ways(await explain_route(visit.context, workspace_id, wish), visit.clock),
+        route=names,
+        group=group,
+        ways=None if final else await _read_ways(visit, event, wish),
         **_content(event, search),
     )
 
@@ -189,7 +182,21 @@ async def _read_messages(visit: Visit, event_id: uuid.UUID, search: Search) -> _
     )
 
 
-async def _read_way(visit: Visit, event: EventOut, search: Search) -> dict[uuid.UUID, list[Step]]:
+async def _read_ways(visit: Visit, event: EventOut, wish: Wish) -> Ways:
+    """Where what has not left would go now; a second copy goes its own way."""
+    workspace_id = visit.caller.workspace_id
+    explained = await explain_route(visit.context, workspace_id, wish)
+    copies = await visit.context.database.pool.fetch(queries.SECOND_COPIES, workspace_id, event.id)
+    if not copies:
+        return ways(explained, visit.clock)
+    waiting = event.counts[State.SCHEDULED] + event.counts[State.LEASED]
+    alone = sum(row["many"] for row in copies) >= waiting
+    return second_copies(
+        explained, [(row["provider_id"], row["provider_name"]) for row in copies], visit.clock, alone=alone
+    )
+
+
+async def _read_way(visit: Visit, event: EventOut, search: Search, route: Sequence[str]) -> dict[uuid.UUID, list[Step]]:
     """The opened message's steps; nothing is open where the address names no message of this event."""
     if search.opened is None:
         return {}
@@ -199,47 +206,26 @@ async def _read_way(visit: Visit, event: EventOut, search: Search) -> dict[uuid.
         return {}
     if message.event_id != event.id:
         return {}
-    caught = await visit.context.database.pool.fetchval(queries.CAUGHT_MESSAGE, visit.caller.workspace_id, message.id)
-    return {message.id: way(event, message, message.attempts, visit.clock, caught)}
+    row = await visit.context.database.pool.fetchrow(queries.ASIDE, visit.caller.workspace_id, message.id)
+    assert row is not None  # noqa: S101
+    aside = Aside(row["caught"], row["resends"], row["next_try_at"], route)
+    return {message.id: way(event, message, message.attempts, visit.clock, aside)}
 
 
-def _row(event: EventOut, row: asyncpg.Record, steps: Sequence[Step], search: Search, clock: Clock) -> MessageRow:
-    note = _note(row, clock)
-    if event.send_as == "group" and event.recipients_count > 1 and not note:
-        note = f"and {number(event.recipients_count - 1)} more, in one mail"
-    return MessageRow(
-        id=row["id"],
-        recipient=row["recipient"],
-        look=WAITING if row["state"] == State.SCHEDULED and row["waiting_for"] else STATES[row["state"]],
-        note=note,
-        provider=row["provider_name"],
-        tries=row["attempt_count"],
-        left_at=row["sent_at"],
-        href=search.link(event.id, message="" if steps else str(row["id"])) + f"#m-{row['id']}",
-        steps=steps,
-    )
+def _link_of(message_id: uuid.UUID, search: Search, event_id: uuid.UUID, opened: Mapping[uuid.UUID, object]) -> str:
+    """Opens the message's line, or closes it."""
+    return search.link(event_id, message="" if message_id in opened else str(message_id)) + f"#m-{message_id}"
 
 
-def _note(row: asyncpg.Record, clock: Clock) -> str:
-    """The second line, where there is something to say."""
-    short, said = explain(row["last_error"])
-    match row["state"]:
-        case State.SCHEDULED if row["waiting_for"]:
-            wait = f"{WAITS[row['waiting_for']]} {clock.until(row['next_try_at'])}"
-            return f"{short}; {wait}" if short else wait
-        case State.FAILED:
-            return f"{short}: {said}" if said else short
-        case State.UNCERTAIN:
-            return f"{short}; looking for a proof"
-        case State.PARKED:
-            return f"{short}; your decision"
-    return ""
+def _look(event: EventOut, group: Group | None) -> Look:
+    """Not all is well where a part of a group was refused."""
+    return group.look if event.status is EventStatus.SENT and group and group.in_part else STATUSES[event.status]
 
 
-def _legend(event: EventOut, search: Search) -> list[LegendEntry]:
-    paged = event.recipients_count > PAGE
+def _legend(event: EventOut, counts: Mapping[State, int], search: Search) -> list[LegendEntry]:
+    paged = event.recipients_count > PAGE and counts is event.counts
     entries = []
-    for state, look, words in legend(event.counts):
+    for state, look, words in legend(counts):
         href = f"{search.link(event.id, state=state, start='', before='')}#messages"
         entries.append(LegendEntry(look, words, href if paged else None))
     return entries

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -17,10 +17,10 @@ from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
 from janus_mail.delivery.route import Wish, route
 from janus_mail.events.listing import count_by_status
-from janus_mail.models.states import EventStatus
+from janus_mail.models.states import CHANGEABLE, EventStatus, SendAs
 from janus_mail.pages import queries
 from janus_mail.pages.all_closed import read_closed
-from janus_mail.pages.event_rows import EventRow, shown_row
+from janus_mail.pages.event_rows import EventRow, Held, shown_row
 from janus_mail.pages.rendering import show
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.times import number
@@ -44,7 +44,8 @@ _DAYS: Mapping[str, tuple[int, int]] = {  # from, until
     "last_day": (-1, 0),
     "last_week": (-7, 0),
 }
-_LOOKED_AT = 200  # messages of an event, to tell which providers it went through
+_LOOKED_AT = 200  # messages of an event, to tell which providers it went through, or what it waits for
+_PARKED_MAILS = replace(STATUSES[EventStatus.PARKED], word="Parked mails")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,11 @@ class Listed(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One status of the strip; without a look it is «All»."""
+    """One status of the strip; without a look it is «All». Without a count it counts mails, as the menu does."""
 
     href: str
     look: Look | None
-    count: int
+    count: int | None
     current: bool
 
 
@@ -151,9 +152,12 @@ async def _make(visit: Visit, values: Mapping[str, Any] | None, cursor: str | No
     begun = [row["id"] for row in shown if row["status"] != EventStatus.PENDING]
     for tried in await pool.fetch(queries.THROUGH, workspace_id, begun, _LOOKED_AT) if begun else ():
         through.setdefault(tried["event_id"], []).append(tried["name"])
+    groups = [row["id"] for row in shown if row["send_as"] == SendAs.GROUP and row["status"] == EventStatus.SENT]
+    lacking = await pool.fetch(queries.LACKING, workspace_id, groups) if groups else []
+    lacks = {row["event_id"]: row["lacking"] for row in lacking}
     return Listed(
         counts=counts,
-        rows=[_row(row, through.get(row["id"], []), providers) for row in shown],
+        rows=[_row(row, through.get(row["id"], []), lacks.get(row["id"], 0), providers) for row in shown],
         newer=newer,
         older=encode_cursor(shown[-1]["id"]) if len(rows) > PAGE else None,
         provider_names=[provider.name for provider in providers],
@@ -175,12 +179,28 @@ async def _newer(visit: Visit, values: Mapping[str, Any], rows: Sequence[asyncpg
     return encode_cursor(newer[PAGE]["id"]) if len(newer) > PAGE else ""
 
 
-def _row(row: asyncpg.Record, through: list[str], providers: Sequence[ConfiguredProvider]) -> EventRow:
-    taken = route(Wish(row["provider"], row["failover"], row["from_email"]), providers)
+def _row(row: asyncpg.Record, through: list[str], lacking: int, providers: Sequence[ConfiguredProvider]) -> EventRow:
+    taken = route(Wish(row["provider_id"], row["failover"], row["from_email"]), providers)
     first = row["first_recipients"][0] if row["first_recipients"] else {"email": ""}
     return EventRow.model_validate(
-        {**row, "first_recipient": first["email"], "route": [p.name for p in taken.order], "through": through}
-    )
+        {
+            **row, "first_recipient": first["email"], "route": [p.name for p in taken.order], "through": through,
+            "lacking": lacking,
+        }
+    )  # fmt: skip
+
+
+async def _read_waiting(visit: Visit, rows: Sequence[EventRow]) -> dict[uuid.UUID, Held]:
+    """What events wait for of which all that is left waits, and until when. Never from the cache: it changes often."""
+    asked = [row.id for row in rows if row.may_wait(visit.clock.now)]
+    if not asked:
+        return {}
+    found = await visit.context.database.pool.fetch(queries.WAITING, visit.caller.workspace_id, asked, _LOOKED_AT)
+    return {
+        row["event_id"]: Held(row["waiting_for"], row["next_try_at"], row["second_copies"])
+        for row in found
+        if not row["plain"]
+    }
 
 
 async def _show(visit: Visit, filters: Filters, cursor: str | None, listed: Listed) -> Response:
@@ -188,6 +208,7 @@ async def _show(visit: Visit, filters: Filters, cursor: str | None, listed: List
     total = listed.counts[EventStatus(filters.status)] if filters.status else sum(listed.counts.values())
     shown = len(listed.rows)
     narrowed = any((filters.q, filters.recipient, filters.provider, filters.period, filters.tag))
+    waiting = await _read_waiting(visit, listed.rows)
     ended = visit.is_update and "was_moving" in visit.request.query_params and not moving
     return await show(
         visit,
@@ -203,12 +224,20 @@ async def _show(visit: Visit, filters: Filters, cursor: str | None, listed: List
         periods=list(PERIODS.items()),
         provider_names=listed.provider_names,
         closed=await read_closed(visit, listed.route_ids, any_provider=bool(listed.provider_names)),
-        cancel_link=filters.link().replace("/", "/cancel", 1) if filters != Filters() and listed.rows else None,
-        rows=[shown_row(row, visit.clock) for row in listed.rows],
+        cancel_link=filters.link().replace("/", "/cancel", 1) if _can_cancel(filters, listed) else None,
+        rows=[shown_row(row, visit.clock, waiting.get(row.id)) for row in listed.rows],
         shown_words=count(shown, "event") if narrowed else f"{number(shown)} of {count(total, 'event')}",
         newer=None if listed.newer is None else filters.link(cursor=listed.newer or None),
         older=filters.link(cursor=listed.older) if listed.older else None,
     )
+
+
+def _can_cancel(filters: Filters, listed: Listed) -> bool:
+    """Whether something of what the filter shows may not have left; what is on other pages is not known one by one."""
+    here = any(row.counts.get(state, 0) for row in listed.rows for state in CHANGEABLE)
+    open_ones = (EventStatus.PENDING, EventStatus.SENDING)
+    beyond = bool(listed.older) and filters.status in ("", *open_ones) and any(listed.counts[s] for s in open_ones)
+    return filters != Filters() and (here or beyond)
 
 
 async def _show_empty(visit: Visit, _filters: Filters, _cursor: str | None, listed: Listed) -> Response:
@@ -227,10 +256,12 @@ def _poll(filters: Filters, cursor: str | None, *, moving: bool) -> str:
 
 
 def _strip(filters: Filters, counts: Mapping[EventStatus, int]) -> list[Tile]:
-    """Suppressed has no tile before there is any."""
+    """Suppressed has no tile before there is any. What is parked is counted by mail: each wants a decision."""
     everything = Tile(filters.link(status=None), None, sum(counts.values()), not filters.status)
     return [everything] + [
-        Tile(filters.link(status=status), look, counts[EventStatus(status)], filters.status == status)
+        Tile("/parked", _PARKED_MAILS, None, False)
+        if status == EventStatus.PARKED
+        else Tile(filters.link(status=status), look, counts[EventStatus(status)], filters.status == status)
         for status, look in STATUSES.items()
         if status != EventStatus.SUPPRESSED or counts[EventStatus.SUPPRESSED]
     ]

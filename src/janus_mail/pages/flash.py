@@ -49,7 +49,6 @@ _SENTENCES: Mapping[str, Callable[..., str]] = {
     "limited": lambda: "The limits are saved.",
     "stopped": lambda: "Stopped: from the next mail on it is not asked.",
     "used_again": lambda: "It is used again, from the next mail on.",
-    "paused": lambda: "Sending is paused.",
     "resumed": _resumed,
     "nothing_changed": lambda: "Nothing was changed: it is no longer as this page showed it.",
 }

@@ -1,17 +1,18 @@
 """The recipients of a group's one mail, and what became of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from janus_mail.events.answers import EventOut, RecipientOut
+from janus_mail.events.answers import EventOut
 from janus_mail.events.show import read_message
-from janus_mail.models.states import FINAL
+from janus_mail.models.states import FINAL, State
 from janus_mail.pages import queries
 from janus_mail.pages.times import number
 from janus_mail.pages.visit import Visit
 from janus_mail.pages.words import STATES, WAITING, Look, count, said_by
 
 _MOST_SHOWN = 100
+IN_PART = Look("Sent", "partly", "warn")  # a group's mail that not all of it have
 _ROLES = {"to": "", "cc": "copy", "bcc": "blind copy"}
 _LOOKS: Mapping[str, Look] = {**STATES, "waiting": WAITING, "deferred": Look("Deferred", "clock", "warn")}
 
@@ -28,11 +29,25 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The first of its members in the order in which they were given, `hidden` more; `words` where they differ."""
+    """The first of its members in the order in which they were given, `hidden` more; `words` where they differ.
+
+    `counts`: as if each of them were a message.
+    """
 
     members: Sequence[Member]
     hidden: int
     words: str
+    counts: Mapping[State, int]
+
+    @property
+    def in_part(self) -> bool:
+        """Whether some have it and others do not."""
+        return 0 < self.counts[State.SENT] < sum(self.counts.values())
+
+    @property
+    def look(self) -> Look:
+        """Of a mail that is sent, to some of them."""
+        return replace(IN_PART, word=f"Sent: {have_it(self.counts[State.SENT], sum(self.counts.values()))}")
 
 
 async def read_group(visit: Visit, event: EventOut) -> Group | None:
@@ -50,17 +65,24 @@ async def read_group(visit: Visit, event: EventOut) -> Group | None:
         Member(one.address, _ROLES[one.role], _LOOKS[one.state], said_by(one.code, one.response))
         for one in many[:_MOST_SHOWN]
     ]
-    return Group(members, len(many) - len(members), _words(many, over=message.state in FINAL))
-
-
-def _words(many: Sequence[RecipientOut], *, over: bool) -> str:
-    """What it means that some have it and others do not."""
+    over = message.state in FINAL
     have = sum(one.state == "sent" for one in many)
     refused = sum(one.state == "failed" for one in many)
-    rest = len(many) - have - refused
-    if not have or have == len(many):
+    counts = {State.SENT: have, State.FAILED: refused, State.SCHEDULED: len(many) - have - refused}
+    return Group(members, len(many) - len(members), _words(have, refused, len(many), over=over), counts)
+
+
+def have_it(have: int, total: int) -> str:
+    """«3 of 4 have it»."""
+    return f"{number(have)} of {number(total)} {'has' if have == 1 else 'have'} it"
+
+
+def _words(have: int, refused: int, total: int, *, over: bool) -> str:
+    """What it means that some have it and others do not."""
+    rest = total - have - refused
+    if not have or have == total:
         return ""
-    said = [f"{number(have)} of {count(len(many), 'recipient')} {'has' if have == 1 else 'have'} it."]
+    said = [f"{number(have)} of {count(total, 'recipient')} {'has' if have == 1 else 'have'} it."]
     if refused:
         said.append(f"{number(refused)} {'was' if refused == 1 else 'were'} refused or could not be reached.")
     if rest and not over:

@@ -14,7 +14,7 @@ router = APIRouter()
 @router.post("/pause")
 async def pause(visit: VisitDep, _form: OurForm) -> Response:
     await workspace.pause(visit.context, visit.caller)
-    return go_to(visit, "/", Flash("paused"))
+    return go_to(visit, "/")  # the band says it, on every page
 
 
 @router.post("/resume")

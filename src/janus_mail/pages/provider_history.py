@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from janus_mail.pages.circuit_words import course, headline
+from janus_mail.pages.circuit_words import cause, course, headline
 from janus_mail.pages.rendering import show
 from janus_mail.pages.timeline import Step
 from janus_mail.pages.visit import VisitDep
@@ -22,11 +22,12 @@ PAGE = 20
 
 @dataclass(frozen=True, slots=True)
 class ShownIncident:
-    """One incident: a sentence, why it began, and its course."""
+    """One incident: a sentence, why it began, what the server said, and its course."""
 
     id: uuid.UUID
     headline: str
     reason: str
+    said: str
     over: bool
     steps: Sequence[Step]
 
@@ -50,7 +51,7 @@ async def history_page(visit: VisitDep, provider_id: uuid.UUID, cursor: str = ""
             ShownIncident(
                 incident.id,
                 headline(incident, visit.clock),
-                incident.reason[:1].upper() + incident.reason[1:],
+                *cause(incident),
                 incident.closed_at is not None,
                 course(incident.changes, visit.clock),
             )

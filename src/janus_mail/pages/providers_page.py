@@ -1,7 +1,7 @@
 """`/providers`: the route, what each provider did today, and the dials of the sandbox."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,8 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
+from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.delivery.route import Wish, route
 from janus_mail.errors import InvalidInput
+from janus_mail.models.states import CircuitCause, CircuitState
 from janus_mail.pages import queries
 from janus_mail.pages.all_closed import read_closed
 from janus_mail.pages.circuit_words import Rest, blocked, rest
@@ -44,7 +46,7 @@ class ShownProvider:
     name: str
     ordinal: str
     place: int
-    look: Look
+    looks: Sequence[Look]
     about: str
     enabled: bool
     numbers: Sequence[tuple[str, str]]
@@ -56,6 +58,7 @@ class ShownProvider:
     rate: str  # as typed
     quota: str
     dial: str | None  # the sandbox's mode
+    dial_means: str
     failure_percent: int
     last_trouble_at: datetime | None
 
@@ -67,13 +70,14 @@ async def providers_page(visit: VisitDep) -> Response:
     pool = visit.context.database.pool
     hours = await pool.fetch(queries.HOURS, workspace_id, visit.clock.midnight, list(PASSED_ON), list(REFUSED))
     lately = await pool.fetch(queries.LATELY, workspace_id, visit.clock.midnight, [p.id for p in providers])
-    plain = [provider.id for provider in route(Wish(None, True, None), await providers_of(visit)).order]
+    known = await providers_of(visit)
+    plain = [provider.id for provider in route(Wish(None, True, None), known).order]
+    takes = {provider.id for provider in providers if _takes_mail(provider)}
     return await show(
         visit,
         "providers.html",
         nav="providers",
-        dial=[(mode, word) for mode, (word, _) in DIAL.items()],
-        dial_means={mode: means for mode, (_, means) in DIAL.items()},
+        dial=[(mode, word) for mode, (word, _, _) in DIAL.items()],
         live_parts=[f"{part}-{provider.id}" for provider in providers for part in "snhqc"],
         all_off=not any(provider.enabled for provider in providers),
         closed=await read_closed(visit, plain, any_provider=bool(providers)),
@@ -81,7 +85,7 @@ async def providers_page(visit: VisitDep) -> Response:
         providers=[
             _shown(
                 place, provider, [row for row in hours if row["provider_id"] == provider.id], last, visit.clock,
-                in_route=provider.id in plain,
+                in_route=provider.id in plain, stand_in=_stand_in(provider.id, known, takes),
             )
             for place, (provider, last) in enumerate(zip(providers, lately, strict=True), 1)
         ],
@@ -175,24 +179,26 @@ def _shown(
     clock: Clock,
     *,
     in_route: bool,
+    stand_in: str | None,
 ) -> ShownProvider:
+    """`stand_in`: the name of the provider that takes its mail when it does not."""
     verb = "Caught" if provider.sandbox else "Sent"
     totals = {name: sum(row[name] for row in hours) for name in ("sent", "refused", "passed_on", "uncertain")}
     numbers = [(f"{verb} today", number(totals["sent"])), ("Failed", number(totals["refused"]))]
     numbers.append(("Passed on", number(totals["passed_on"])))
     if totals["uncertain"]:
         numbers.append(("Uncertain", number(totals["uncertain"])))
-    if last["median_ms"] is not None:
+    if last["median_ms"] is not None and not totals["uncertain"]:  # there is room for four
         numbers.append(("Median", milliseconds(last["median_ms"])))
-    resting = rest(provider.circuit, clock, broken=last["outcome"] == Outcome.PROVIDER_BROKEN)
-    used_up = provider.quota is not None and provider.quota.used_today >= (provider.daily_quota or 0)
+    resting = rest(provider.circuit, clock, broken=last["cause"] == CircuitCause.BROKEN, stand_in=stand_in)
+    used_up = _used_up(provider)
     troubled = last["outcome"] in _TROUBLE and not provider.sandbox and provider.enabled and resting is None
     return ShownProvider(
         id=provider.id,
         name=provider.name,
         ordinal=ORDINALS[place - 1] if place <= len(ORDINALS) else str(place),
         place=place,
-        look=_look(provider, last, resting, in_route=in_route, used_up=used_up),
+        looks=_looks(provider, last, resting, in_route=in_route),
         about=_about(provider),
         enabled=provider.enabled,
         numbers=numbers,
@@ -208,33 +214,59 @@ def _shown(
         rate=f"{provider.rate_per_second:g}" if provider.rate_per_second is not None else "",
         quota=str(provider.daily_quota or ""),
         dial=provider.sandbox_mode if provider.sandbox else None,
+        dial_means=_dial_means(provider, stand_in),
         failure_percent=round(provider.sandbox_failure_rate * 100),
         last_trouble_at=last["finished_at"] if troubled and not used_up else None,
     )
 
 
-def _look(provider: Provider, last: asyncpg.Record, resting: Rest | None, *, in_route: bool, used_up: bool) -> Look:
+def _looks(provider: Provider, last: asyncpg.Record, resting: Rest | None, *, in_route: bool) -> list[Look]:
+    """How it stands; of a sandbox also that it is one, unless it is switched off."""
     if not provider.enabled:
-        return Look("Switched off", "open", "over")
+        return [Look("Switched off", "open", "over")]
+    looks = []
     if resting is not None:
-        return resting.look
-    if used_up:
-        return Look("Today’s quota is used up", "clock", "warn")
+        looks.append(resting.look)
+    elif _used_up(provider):
+        looks.append(Look("Today’s quota is used up", "clock", "warn"))
     if provider.sandbox:
-        return Look("Sandbox: nothing leaves" if in_route else "Sandbox: only for mail that names it", "mailbox")
-    if last["outcome"] in _TROUBLE:
-        words = saying(last["outcome"], last["code"])
-        return Look(f"Last try: {words.short}", words.icon, words.tone)
-    return Look("Taking mail", "closed", "good")
+        words = "Sandbox: nothing leaves" if in_route else "Sandbox: only for mail that names it"
+        looks.append(Look(words, "mailbox"))
+    elif not looks and last["outcome"] in _TROUBLE:
+        said = saying(last["outcome"], last["code"])
+        looks.append(Look(f"Last try: {said.short}", said.icon, said.tone))
+    return looks or [Look("Taking mail", "closed", "good")]
+
+
+def _takes_mail(provider: Provider) -> bool:
+    return provider.enabled and provider.circuit.state is CircuitState.CLOSED and not _used_up(provider)
+
+
+def _used_up(provider: Provider) -> bool:
+    return provider.quota is not None and provider.quota.used_today >= (provider.daily_quota or 0)
+
+
+def _stand_in(provider_id: uuid.UUID, known: Sequence[ConfiguredProvider], takes: Container[uuid.UUID]) -> str | None:
+    """Who takes the mail that would go through it first: the next of its route that takes mail."""
+    order = route(Wish(provider_id, True, None), known).order
+    return next((other.name for other in order if other.id != provider_id and other.id in takes), None)
+
+
+def _dial_means(provider: Provider, stand_in: str | None) -> str:
+    _, means, goes_on = DIAL[provider.sandbox_mode]
+    if goes_on:
+        means += f", so {stand_in} takes it" if stand_in else ", and waits: no other provider takes it"
+    share = round(provider.sandbox_failure_rate * 100)
+    return f"{means}.{f' Of 100 mails, {share} find it down.' if share else ''}"
 
 
 def _limits(provider: Provider) -> str:
-    """«31,412 of 50,000 today · 14 a second»."""
+    """«Quota: 31,412 of 50,000 tries, day in UTC · 14 a second»."""
     said = []
     if provider.quota is not None and provider.daily_quota is not None:
         # Workers take it in blocks, so that more may seem to be used than there is.
         used = min(provider.quota.used_today, provider.daily_quota)
-        said.append(f"{number(used)} of {number(provider.daily_quota)} today")
+        said.append(f"Quota: {number(used)} of {number(provider.daily_quota)} tries, day in UTC")
     if provider.rate_per_second is not None:
         said.append(f"{number(provider.rate_per_second)} a second")
     return " · ".join(said)

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Sequence
 
 from janus_mail.events.queries import event_conditions
-from janus_mail.models.states import Priority
+from janus_mail.models.states import WaitingFor
 
-# A lane each, with the priority in the text: so the planner knows which index finds it.
-_SOONEST = " UNION ALL ".join(
-    f"""(SELECT waiting_for FROM messages
-         WHERE state = 'scheduled' AND priority = {priority.value} AND workspace_id = $1
-         ORDER BY next_try_at LIMIT $4)"""  # noqa: S608
-    for priority in Priority
+# Each reason by itself, so that one with many hides no other; the reason in the text, for the index of what waits.
+_HELD = ", ".join(
+    f"""(SELECT count(*)::int FROM (
+            SELECT FROM messages
+            WHERE workspace_id = $1 AND state = 'scheduled' AND waiting_for = '{reason.value}'
+              AND due_at <= (SELECT now FROM clock) LIMIT $4
+        ) AS counted) AS {reason.value}"""  # noqa: S608
+    for reason in (WaitingFor.CIRCUIT, WaitingFor.QUOTA, WaitingFor.RATE, WaitingFor.RETRY)
 )
 
 # $1 workspace, $2 seconds after which a worker counts as gone, $3 seconds after which mail is overdue, $4 counted up to
@@ -28,12 +30,7 @@ PULSE = f"""
               AND workspace_id = $1 LIMIT $4
         ) AS counted
     ),
-    held AS (  -- looked for among what comes up first: it is asked again soon
-        SELECT count(*)::int AS waiting FROM (
-            SELECT FROM ({_SOONEST}) AS soonest
-            WHERE waiting_for IN ('circuit', 'quota') LIMIT $4
-        ) AS counted
-    ),
+    held AS (SELECT {_HELD}),
     mailbox AS (
         SELECT count(*)::int AS caught FROM (SELECT FROM captured_mails WHERE workspace_id = $1 LIMIT $4) AS counted
     ),
@@ -42,7 +39,7 @@ PULSE = f"""
             SELECT FROM messages WHERE workspace_id = $1 AND state = 'parked' LIMIT $4
         ) AS counted
     )
-    SELECT alive, greatest(seen_s, 0) AS seen_s, overdue, waiting, caught, parked,
+    SELECT alive, greatest(seen_s, 0) AS seen_s, overdue, circuit, quota, rate, retry, caught, parked,
            (SELECT paused_at FROM workspaces WHERE id = $1) AS paused_at,
            EXISTS (SELECT FROM events WHERE workspace_id = $1 AND deleted_at IS NULL) AS any_events
     FROM crew, late, held, mailbox, undecided
@@ -97,13 +94,23 @@ PARKED_BEFORE = """
 """
 
 _ROW = """e.id, e.subject, e.tags, e.first_recipients, e.recipients_count, e.send_as, e.expected_sent_at, e.status,
-    e.counts, e.provider, e.failover, e.from_email, e.error_message, e.exactly_sent_at, e.created_by"""
+    e.counts, e.provider_id, e.failover, e.from_email, e.error_message, e.exactly_sent_at, e.created_by"""
 
 
 def list_events(filters: Iterable[str]) -> str:
     """Without their contents, the newest $2 events of workspace $1 that pass the filters, whose values are $3, $4, …"""
     return f"""
         SELECT {_ROW} FROM events e WHERE e.workspace_id = $1 AND e.deleted_at IS NULL {event_conditions(filters)}
+        ORDER BY e.id DESC LIMIT $2
+    """  # noqa: S608
+
+
+def events_not_over(filters: Iterable[str]) -> str:
+    """The newest $2 events that pass and of which something may not have left."""
+    return f"""
+        SELECT e.id, e.subject, e.recipients_count FROM events e
+        WHERE e.workspace_id = $1 AND e.deleted_at IS NULL AND e.status IN ('pending', 'sending')
+          {event_conditions(filters)}
         ORDER BY e.id DESC LIMIT $2
     """  # noqa: S608
 
@@ -130,9 +137,47 @@ THROUGH = """
     ORDER BY tried.event_id, tried.many DESC, p.position
 """
 
+# What waits of events whose messages all seem to: the last of each are looked at. `plain`: nothing keeps it back.
+# $1 workspace, $2 events, $3 looked at
+WAITING = """
+    SELECT e.id AS event_id, min(m.next_try_at) AS next_try_at,
+           (array_agg(m.waiting_for ORDER BY m.next_try_at))[1] AS waiting_for,
+           count(*) FILTER (WHERE m.waiting_for IS NULL)::int AS plain, bool_and(m.resends > 0) AS second_copies
+    FROM unnest($2::uuid[]) AS e (id) CROSS JOIN LATERAL (
+        SELECT state, waiting_for, next_try_at, resends FROM messages
+        WHERE event_id = e.id AND workspace_id = $1 ORDER BY id DESC LIMIT $3
+    ) m
+    WHERE m.state = 'scheduled'
+    GROUP BY e.id
+"""
+
+# Of groups' one mail, for how many of its recipients it was refused or put off. $1 workspace, $2 events
+LACKING = """
+    SELECT e.id AS event_id, count(*)::int AS lacking
+    FROM unnest($2::uuid[]) AS e (id)
+    CROSS JOIN LATERAL (SELECT id FROM messages WHERE event_id = e.id AND workspace_id = $1 LIMIT 1) m
+    JOIN message_recipients r ON r.message_id = m.id AND r.workspace_id = $1
+    WHERE r.state <> 'sent'
+    GROUP BY e.id
+"""
+
+# The providers that may have the first of what a second copy may follow; `many` of these wait already.
+# $1 workspace, $2 event
+SECOND_COPIES = """
+    SELECT t.provider_id, min(t.provider_name) AS provider_name,
+           (count(*) FILTER (WHERE m.state <> 'uncertain'))::int AS many
+    FROM messages m CROSS JOIN LATERAL (
+        SELECT provider_id, provider_name FROM attempts
+        WHERE message_id = m.id AND workspace_id = $1 AND outcome = 'uncertain' ORDER BY number DESC LIMIT 1
+    ) t
+    WHERE m.workspace_id = $1 AND m.event_id = $2
+      AND (m.state = 'uncertain' OR (m.state IN ('scheduled', 'leased') AND m.resends > 0))
+    GROUP BY t.provider_id ORDER BY many DESC
+"""
+
 _MESSAGE = """
     SELECT m.id, m.recipient, m.recipient_name, m.state, m.due_at, m.next_try_at, m.waiting_for, m.attempt_count,
-           m.sent_at, m.last_error, p.name AS provider_name
+           m.sent_at, m.last_error, m.resends, p.name AS provider_name
     FROM messages m LEFT JOIN providers p ON p.id = m.provider_id AND p.workspace_id = m.workspace_id
     WHERE m.workspace_id = $1 AND m.event_id = $2
       AND ($3::text IS NULL OR strpos(lower(m.recipient), lower($3)) > 0) AND ($4::text IS NULL OR m.state = $4)
@@ -179,9 +224,10 @@ HOURS = """
     GROUP BY provider_id, hour
 """
 
-# How long each provider takes to accept, and how its last try ended. $1 workspace, $2 since, $3 providers
+# How long each provider takes to accept, how its last try ended, why it was last left out. $1 workspace, $2 since,
+# $3 providers
 LATELY = """
-    SELECT p.id AS provider_id, took.median_ms, last.outcome, last.code, last.finished_at
+    SELECT p.id AS provider_id, took.median_ms, last.outcome, last.code, last.finished_at, opened.cause
     FROM unnest($3::uuid[]) AS p (id)
     LEFT JOIN LATERAL (
         SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms)::float8 AS median_ms FROM attempts
@@ -191,6 +237,11 @@ LATELY = """
         SELECT outcome, code, finished_at FROM attempts
         WHERE workspace_id = $1 AND provider_id = p.id AND finished_at IS NOT NULL ORDER BY started_at DESC LIMIT 1
     ) last ON true
+    LEFT JOIN LATERAL (  -- why its circuit opened last
+        SELECT cause FROM provider_incidents
+        WHERE workspace_id = $1 AND provider_id = p.id AND sender_domain = '' AND state = 'open'
+        ORDER BY number DESC LIMIT 1
+    ) opened ON true
 """
 
 # Those of the route that cannot take mail now, with what holds them back. $1 workspace, $2 the providers of the route
@@ -204,9 +255,12 @@ HELD_BACK = """
     ORDER BY r.place
 """
 
-# Where the sandbox keeps a message. $1 workspace, $2 message
-CAUGHT_MESSAGE = """
-    SELECT id FROM captured_mails WHERE workspace_id = $1 AND message_id = $2 ORDER BY id DESC LIMIT 1
+# What the API does not tell of a message, and where the sandbox keeps it. $1 workspace, $2 message
+ASIDE = """
+    SELECT m.resends, m.next_try_at, (
+        SELECT c.id FROM captured_mails c WHERE c.workspace_id = $1 AND c.message_id = $2 ORDER BY c.id DESC LIMIT 1
+    ) AS caught
+    FROM messages m WHERE m.workspace_id = $1 AND m.id = $2
 """
 
 # To use an event again. $1 workspace, $2 event

@@ -97,10 +97,12 @@ def show_apart(template: str, status: int, **values: Any) -> HTMLResponse:
 
 
 def show_foreign(content: str, *, html: bool) -> Response:
-    """What a mail holds, for a frame: it can do nothing there."""
+    """What a mail holds, for a frame: it can do nothing there. Text is on white, as mail programs show it."""
+    if not html:
+        content = environment().get_template("plain.html").render(text=content)
     return Response(
         content.encode("utf-8", "replace"),
-        media_type="text/html" if html else "text/plain",
+        media_type="text/html",
         headers=_HEADERS | {"Content-Security-Policy": _FOREIGN_CONTENT_POLICY},
     )
 

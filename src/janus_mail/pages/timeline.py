@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from janus_mail.events.answers import AttemptOut, EventOut, MessageOut
 from janus_mail.models.states import OnUncertain, State
 from janus_mail.pages.times import Clock, exact, milliseconds, rough
-from janus_mail.pages.words import WAITS, by_whom, said_by, saying
+from janus_mail.pages.waiting import Wait, in_full
+from janus_mail.pages.words import by_whom, met, said_by, saying
 from janus_mail.providers.outcomes import Outcome
 
 _AT_ONCE = timedelta(seconds=2)
@@ -31,16 +32,27 @@ class Step:
     asks: bool = False  # a person decides here
 
 
-def way(
-    event: EventOut, message: MessageOut, attempts: Sequence[AttemptOut], clock: Clock, caught: uuid.UUID | None = None
-) -> list[Step]:
-    """From being scheduled to where the message is now. `attempts` in their order; `caught`: it lies in the mailbox."""
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What the API does not tell of a message.
+
+    `caught`: where it lies in the mailbox; `parked_at`: when it was; `route`: the names of the providers it may take.
+    """
+
+    caught: uuid.UUID | None
+    resends: int
+    parked_at: datetime
+    route: Sequence[str]
+
+
+def way(event: EventOut, message: MessageOut, attempts: Sequence[AttemptOut], clock: Clock, aside: Aside) -> list[Step]:
+    """From being scheduled to where the message is now. `attempts` in their order."""
     steps = [_scheduled(event, message, clock)]
     for place, attempt in enumerate(attempts):
         following = attempts[place + 1] if place + 1 < len(attempts) else None
         step = _tried(attempt, following, message)
-        steps.append(replace(step, caught=caught) if attempt.outcome == Outcome.ACCEPTED else step)
-    last = _now(event, message, clock, [attempt.outcome for attempt in attempts])
+        steps.append(replace(step, caught=aside.caught) if attempt.outcome == Outcome.ACCEPTED else step)
+    last = _now(event, message, attempts, clock, aside)
     return [*steps, last] if last else steps
 
 
@@ -76,7 +88,7 @@ def _consequence(attempt: AttemptOut, following: AttemptOut | None, message: Mes
     if following is None:
         return ""
     gap = following.started_at - (attempt.finished_at or attempt.started_at)
-    when = "at once" if gap < _AT_ONCE else f"{rough(gap)} later"
+    when = "at once" if gap < _AT_ONCE else f"{exact(gap)} later"
     if following.provider.id == attempt.provider.id:
         return (
             f"It was sent once more {when}." if attempt.outcome == Outcome.UNCERTAIN else f"It was tried again {when}."
@@ -84,23 +96,22 @@ def _consequence(attempt: AttemptOut, following: AttemptOut | None, message: Mes
     return f"This mail went on to {following.provider.name} {when}."
 
 
-def _now(event: EventOut, message: MessageOut, clock: Clock, outcomes: Sequence[str | None]) -> Step | None:
+def _now(
+    event: EventOut, message: MessageOut, attempts: Sequence[AttemptOut], clock: Clock, aside: Aside
+) -> Step | None:
     """Where it is, where no attempt says it already."""
+    ended = max((attempt.finished_at for attempt in attempts if attempt.finished_at), default=None)
     match message.state:
-        case State.SCHEDULED if (outcomes or message.waiting_for) and message.next_try_at is not None:
-            return _waits(message, message.next_try_at, clock)
+        case State.SCHEDULED if (attempts or message.waiting_for) and message.next_try_at is not None:
+            return _waits(message, message.next_try_at, clock, aside)
         case State.UNCERTAIN:
-            again = event.on_uncertain == OnUncertain.RESEND.value and outcomes.count(Outcome.UNCERTAIN) == 1
-            plan = (
-                "Unless a proof comes, it is sent once more, with the same Message-ID."
-                if again
-                else "Unless a proof comes, you will be asked."
-            )
-            return Step(None, "uncertain", "warn", "Looking for a proof that it arrived", plan)
+            plan = in_doubt(event, aside.resends, message.next_try_at, clock)
+            sentence = f"{plan[0].upper()}{plan[1:]}, unless the answer still comes."
+            return Step(ended, "uncertain", "warn", "Nobody knows whether it arrived", sentence)
         case State.PARKED:
-            return Step(
-                None, "parked", "warn", "Your decision", "Nobody can tell from here whether it arrived.", asks=True
-            )
+            at = max(filter(None, (ended, aside.parked_at)))
+            doubt = "Nobody can tell from here whether it arrived."
+            return Step(at, "parked", "warn", "Your decision", doubt, asks=True)
         case State.FAILED:
             return Step(None, "failed", "bad", "Failed", "No further try is made unless you send it again.")
         case State.CANCELED:
@@ -112,8 +123,19 @@ def _now(event: EventOut, message: MessageOut, clock: Clock, outcomes: Sequence[
     return None
 
 
-def _waits(message: MessageOut, next_try_at: datetime, clock: Clock) -> Step:
-    reason = WAITS.get(message.waiting_for or "", "next try")
-    at = f"{clock.relative(next_try_at)}, {clock.to_the_second(next_try_at)}" if next_try_at > clock.now else "now"
-    sentence = f"{reason} {at}."
-    return Step(None, "clock", "", "Waiting", sentence[0].upper() + sentence[1:])
+def in_doubt(event: EventOut, resends: int, decided_at: datetime | None, clock: Clock) -> str:
+    """What becomes of a mail that may have arrived: «at 08:31:10 it is sent once more»."""
+    over = event.expires_at is not None and decided_at is not None and event.expires_at <= decided_at
+    again = event.on_uncertain == OnUncertain.RESEND.value and resends == 0 and not over
+    when = f"at {clock.at_the_second(decided_at)}" if decided_at is not None and decided_at > clock.now else "now"
+    return f"{when} it is {'sent once more, with the same Message-ID' if again else 'parked, and you are asked'}"
+
+
+def _waits(message: MessageOut, next_try_at: datetime, clock: Clock, aside: Aside) -> Step:
+    through = message.provider.name if message.provider is not None else None
+    second_copy = aside.resends > 0 and through is not None
+    wait = Wait(
+        message.waiting_for, next_try_at, [through] if second_copy and through else aside.route, second_copy=second_copy
+    )
+    at = f", {clock.at_the_second(next_try_at)}" if next_try_at > clock.now else ""
+    return Step(None, "clock", "", "Waiting", f"{in_full(wait, clock, met(message.last_error, through))}{at}.")

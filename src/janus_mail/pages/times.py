@@ -13,6 +13,9 @@ from babel.numbers import format_decimal
 LOCALE = "en"
 _UTC_INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _HOURS_THAT_COUNT = 12  # longer ago than this and on another day is «yesterday»
+# Within two minutes seconds count: a provider rests for half a minute.
+_SECONDS_COUNT = timedelta(minutes=2)
+_TENTHS_COUNT_S = 9.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,23 @@ class Clock:
         return self._format(instant, pattern)
 
     def at(self, instant: datetime) -> str:
-        """In a sentence: «14:07», «09:00 tomorrow», «14:07 on 9 Mar»."""
-        day = self.day(instant)
-        said = {"today": "", "tomorrow": " tomorrow", "yesterday": " yesterday"}.get(day, f" on {day}")
-        return f"{self.to_the_minute(instant)}{said}"
+        """In a sentence: «14:07», «09:00 tomorrow», «14:07 on 9 Mar»; within two minutes «14:24:18»."""
+        if abs(instant - self.now) < _SECONDS_COUNT:
+            return self.at_the_second(instant)
+        return f"{self.to_the_minute(instant)}{self._of_day(instant)}"
+
+    def at_the_second(self, instant: datetime) -> str:
+        """In a sentence: «14:24:18», «01:00:43 tomorrow»."""
+        return f"{self.to_the_second(instant)}{self._of_day(instant)}"
+
+    def span(self, start: datetime, end: datetime | None) -> str:
+        """«14:02 to 14:07», «since 14:02», «9 Mar, 14:02 to 14:07»; where it is short or just began to the second."""
+        short = (end or self.now) - start < _SECONDS_COUNT
+        told = self.to_the_second if short else self.to_the_minute
+        first = told(start) if self.is_today(start) else f"{self.on(start)}, {told(start)}"
+        if end is None:
+            return f"since {first}"
+        return f"{first} to {told(end) if self.on(start) == self.on(end) else f'{self.on(end)}, {told(end)}'}"
 
     def retold(self, text: str) -> str:
         """A sentence with its instants in UTC told by this clock."""
@@ -122,6 +138,10 @@ class Clock:
     def seen_from(self, zone: ZoneInfo) -> "Clock":
         return Clock(self.now, zone)
 
+    def _of_day(self, instant: datetime) -> str:
+        day = self.day(instant)
+        return {"today": "", "tomorrow": " tomorrow", "yesterday": " yesterday"}.get(day, f" on {day}")
+
     def _told(self, instant: datetime) -> str:
         return f"{self.on(instant)}, {self.to_the_second(instant)} {self.place}"
 
@@ -143,9 +163,9 @@ def city(zone_key: str) -> str:
 
 
 def rough(gap: timedelta) -> str:
-    """One unit: «30 s», «6 min», «19 h», «3 days»."""
+    """One unit: «93 s», «6 min», «19 h», «3 days»."""
     seconds = gap.total_seconds()
-    if seconds < 60:
+    if gap < _SECONDS_COUNT:
         return f"{int(seconds)} s"
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     if minutes < 60:
@@ -154,13 +174,17 @@ def rough(gap: timedelta) -> str:
 
 
 def exact(gap: timedelta) -> str:
-    """Two units: «1.9 s», «18 h 36 min», «3 days 4 h»."""
+    """Two units: «1.9 s», «93 s», «2 min 40 s», «18 h 36 min», «3 days 4 h»."""
     seconds = gap.total_seconds()
-    if seconds < 60:
+    if seconds < _TENTHS_COUNT_S:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
+    if gap < _SECONDS_COUNT:
+        return f"{int(seconds)} s"
     minutes = int(seconds // 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     parts = [("day" if days == 1 else "days", days), ("h", hours), ("min", minutes)]
+    if not days and not hours:
+        parts.append(("s", int(seconds % 60)))
     return " ".join(f"{many} {unit}" for unit, many in [part for part in parts if part[1]][:2])
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from janus_mail.models.states import EventStatus, OnUncertain, State, WaitingFor
+from janus_mail.models.states import EventStatus, OnUncertain, State
 from janus_mail.pages.times import number
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.sandbox import SandboxMode
@@ -45,25 +45,20 @@ STATUSES: Mapping[str, Look] = {
     EventStatus.SUPPRESSED: STATES[State.SUPPRESSED],
 }
 
-WAITS: Mapping[str, str] = {
-    WaitingFor.RETRY: "next try",
-    WaitingFor.RATE: "waits for its turn at the provider; next try",
-    WaitingFor.CIRCUIT: "no provider takes mail now; next try",
-    WaitingFor.QUOTA: "the providers’ quotas are used up; next try",
-}
-
 ON_UNCERTAIN: Mapping[str, str] = {OnUncertain.RESEND: "Send once more", OnUncertain.PARK: "Ask me"}
 ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth")
 
-DIAL: Mapping[str, tuple[str, str]] = {
-    SandboxMode.OK: ("Works", "each mail is caught and lies in the mailbox."),
-    SandboxMode.DOWN: ("Down", "each mail is answered “service not available”, so the next provider takes it."),
-    SandboxMode.SLOW: ("Slow", "each mail is caught after five seconds."),
-    SandboxMode.THROTTLED: ("Throttled", "each mail is answered “slow down, 30 s”, so the next provider takes it."),
-    SandboxMode.BROKEN_CREDENTIALS: ("Key refused", "each sign-in is refused, so the next provider takes the mail."),
+# A place of the dial: its name, what it means, and whether the mail goes on to another provider.
+DIAL: Mapping[str, tuple[str, str, bool]] = {
+    SandboxMode.OK: ("Works", "each mail is caught and lies in the mailbox", False),
+    SandboxMode.DOWN: ("Down", "each mail is answered “service not available”", True),
+    SandboxMode.SLOW: ("Slow", "each mail is caught after five seconds", False),
+    SandboxMode.THROTTLED: ("Throttled", "each mail is answered “slow down, 30 s”", True),
+    SandboxMode.BROKEN_CREDENTIALS: ("Key refused", "each sign-in is refused", True),
     SandboxMode.CUT_OFF: (
         "Cut off after the body",
-        "the line is cut after each mail, and nobody knows whether it arrived.",
+        "the line is cut after each mail, and nobody knows whether it arrived",
+        False,
     ),
 }
 
@@ -124,7 +119,7 @@ _ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
             ),
             (
                 "pool_timeout",
-                "{provider} is busy with our other mail",
+                "{provider} was busy with our other mail",
                 "No connection came free in time.",
                 "no connection came free",
             ),
@@ -136,11 +131,11 @@ _ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
             ),
             (
                 "bad_reply|out_of_step|reply_too_long",
-                "{provider} gave an answer that makes no sense",
+                "{provider} gave an answer that made no sense",
                 "It counts as down.",
                 "made no sense",
             ),
-            ("", "{provider} cannot take mail now", "It says so itself.", "cannot take mail now"),
+            ("", "{provider} could not take it", "It said so itself.", "could not take it"),
         ),
     ),
     Outcome.PROVIDER_BROKEN: (
@@ -155,27 +150,27 @@ _ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
             ),
             (
                 r"5\.1\.[78]",
-                "{provider} does not accept the sender",
+                "{provider} did not accept the sender",
                 "The sender’s address or domain has to be verified there first.",
-                "does not accept the sender",
+                "sender not accepted",
             ),
             (
                 r"5\.4\.5|402",
-                "The quota at {provider} is used up",
+                "The quota at {provider} was used up",
                 "It takes no more of our mail until the quota is renewed.",
                 "quota used up",
             ),
             (
                 "starttls_not_offered",
-                "{provider} offers no encryption",
+                "{provider} offered no encryption",
                 "Its settings ask for it, so nothing was sent without.",
-                "offers no encryption",
+                "offered no encryption",
             ),
             (
                 "",
-                "{provider} takes none of our mail",
+                "{provider} took none of our mail",
                 "Its account or its settings have to be put right.",
-                "takes none of our mail",
+                "took none of our mail",
             ),
         ),
     ),
@@ -183,12 +178,12 @@ _ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
         "clock",
         "warn",
         (
-            (r"[45]\.2\.2", "The recipient’s mailbox is full", "It may be emptied.", "mailbox full"),
+            (r"[45]\.2\.2", "The recipient’s mailbox was full", "It may be emptied.", "mailbox full"),
             (
                 "",
-                "The recipient’s server says “later”",
+                "The recipient’s server said “later”",
                 "Many servers do so with a sender they do not know yet.",
-                "the recipient’s server says “later”",
+                "the recipient’s server said “later”",
             ),
         ),
     ),
@@ -229,13 +224,13 @@ _ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
         (
             (
                 r"too_large|5\.3\.4|5\.2\.3",
-                "The mail is too large for {provider}",
+                "The mail was too large for {provider}",
                 "Others may take more.",
                 "too large",
             ),
             (
                 r"smtputf8_not_offered|5\.6\.7",
-                "{provider} cannot mail an address in this script",
+                "{provider} could not mail an address in this script",
                 "Others may be able to.",
                 "address in a script it cannot mail",
             ),
@@ -306,6 +301,14 @@ def said_by(code: str | None, response: str | None) -> str:
     code, response = code or "", response or ""
     basic = code.split(" ")[0]
     return response if response.startswith(basic) or not basic.isdigit() else f"{basic} {response}".rstrip()
+
+
+def met(error: str | None, provider: str | None) -> str:
+    """A message's `last_error` as a sentence with its subject: «Amazon SES could not take it»."""
+    outcome, _, rest = (error or "").partition(": ")
+    if outcome not in SAYINGS or provider is None:
+        return ""
+    return saying(outcome, " ".join(rest.split()[:2])).happened.format(provider=provider)
 
 
 def explain(error: str | None) -> tuple[str, str]:
