@@ -24,7 +24,7 @@ def upgrade() -> None:
         op.create_index(
             "ix_messages_waiting",
             "messages",
-            ["workspace_id", "waiting_for"],
+            ["workspace_id", "waiting_for", "priority", "due_at"],
             postgresql_where=sa.text("state = 'scheduled' AND waiting_for IS NOT NULL"),
             postgresql_concurrently=True,
             if_not_exists=True,

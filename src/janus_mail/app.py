@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     logs.configure(settings.effective_log_format, settings.log_level)
     app = DocumentedApp(
         public_url=settings.public_url,
+        port=settings.port,
         lifespan=lifespan(settings, _prepare),
         # The outermost first.
         middleware=[

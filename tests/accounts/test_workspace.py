@@ -41,7 +41,7 @@ async def test_a_workspace_shows_what_waits_in_it(api: httpx.AsyncClient, worksp
     await schedule(api, expected_sent_at="in 2 days", recipients="c@example.com")
     assert (await api.get("/api/workspace")).json() == {
         "id": str(workspace_id), "name": "default", "timezone": "UTC", "from_email": "janus@example.com",
-        "on_uncertain": "resend", "paused_at": None, "waiting": 3, "due": 2, "sending": 0,
+        "on_uncertain": "resend", "paused_at": None, "waiting": 3, "due": 2, "sending": 0, "uncertain": 0,
     }  # fmt: skip
 
 
@@ -61,6 +61,33 @@ async def test_a_pause_says_what_waits_and_what_is_leaving_and_holds_however_oft
     again = await api.post("/api/workspace/pause")
     assert again.json() == first.json()
     assert (await api.get("/api/workspace")).json() == first.json()["workspace"]
+
+
+async def test_a_pause_says_of_how_many_mails_nobody_knows_whether_they_left(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    await schedule(api)
+    await database.pool.execute("UPDATE messages SET state = 'uncertain', waiting_for = 'evidence'")
+    paused = (await api.post("/api/workspace/pause")).json()
+    assert paused["message"] == "Paused; 0 messages waiting; 2 messages may have left."
+    assert paused["workspace"]["uncertain"] == 2
+
+
+async def test_what_takes_no_body_refuses_one_and_changes_nothing(api: httpx.AsyncClient) -> None:
+    for path in ("pause", "resume"):
+        for content in (b'{"x": 1}', b"[]", b"null", b"{", b"x=1"):
+            answer = await api.post(f"/api/workspace/{path}", content=content)
+            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input"), content
+            assert answer.json()["error"] == "This request takes no fields: send no body."
+    named = await api.post("/api/workspace/pause", json={"x": 1})
+    assert named.json()["details"] == [{"field": "x", "message": "There is no such field."}]
+    assert (await api.get("/api/workspace")).json()["paused_at"] is None
+    event = await schedule(api, expected_sent_at="in 2 days")
+    for action in ("send-now", "retry"):
+        assert (await api.post(f"/api/events/{event['id']}/{action}", json={"when": "now"})).status_code == 400
+    assert (await api.get(f"/api/events/{event['id']}")).json()["version"] == 1
+    for content in (b"", b" ", b"{}"):
+        assert (await api.post("/api/workspace/pause", content=content)).status_code == 200, content
 
 
 async def test_a_paused_workspace_accepts_and_keeps_and_sends_when_it_is_resumed(

@@ -56,7 +56,7 @@ async def test_what_is_being_sent_goes_through_though_its_workspace_is_paused(sh
     attempt_id = await hand.begin(hold)
     async with shop.database.transaction() as connection:
         assert await control.pause(connection, shop.workspace_id) == 0
-        assert await control.waiting(connection, shop.workspace_id) == control.Waiting(0, 0, 1)
+        assert await control.waiting(connection, shop.workspace_id) == control.Waiting(0, 0, 1, 0)
     assert await hand.recorder.finish(hand.finish_of(hold, attempt_id))
     assert (await shop.message(event_id))["state"] == "sent"
 
@@ -88,7 +88,7 @@ async def test_resuming_says_how_many_are_due(shop: Workshop) -> None:
     await shop.event(due_in_s=60)
     async with shop.database.transaction() as connection:
         await control.pause(connection, shop.workspace_id)
-        assert await control.waiting(connection, shop.workspace_id) == control.Waiting(3, 2, 0)
+        assert await control.waiting(connection, shop.workspace_id) == control.Waiting(3, 2, 0, 0)
         assert await control.resume(connection, shop.workspace_id) == 2
         assert await control.resume(connection, shop.workspace_id) == 2
     assert await paused_at(shop) is None

@@ -1,5 +1,6 @@
 """Bad input: each a clear refusal, and nothing stored."""
 
+import uuid
 from typing import Any
 
 import httpx
@@ -188,3 +189,18 @@ async def test_nobody_schedules_without_the_scope(api: httpx.AsyncClient, databa
     del api.headers["Authorization"]
     assert (await api.post("/api/events", json=EVENT)).status_code == 401
     assert await stored(database) == (0, 0)
+
+
+@pytest.mark.parametrize("path", ["/api/events", "/api/events/cancel", "/api/events/batch", "/api/providers/order"])
+@pytest.mark.parametrize("body", [[], "x", 1])
+async def test_a_body_that_is_no_object_is_told_so(api: httpx.AsyncClient, path: str, body: Any) -> None:
+    answer = await api.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]) == (400, "The body must be a JSON object.")
+    assert answer.json()["details"] == [{"field": "body", "message": "The body must be a JSON object."}]
+
+
+async def test_a_patch_or_a_field_that_is_no_object_is_told_so_too(api: httpx.AsyncClient) -> None:
+    patched = await api.patch(f"/api/providers/{uuid.uuid4()}", json=[])
+    assert patched.json()["error"] == "The body must be a JSON object."
+    field = await api.post("/api/events", json=EVENT | {"metadata": []})
+    assert field.json()["error"] == "metadata: This must be a JSON object."

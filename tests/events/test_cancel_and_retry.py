@@ -48,7 +48,7 @@ async def test_send_now_makes_what_waits_due_and_moves_the_events_time(
     await set_state(event["id"], "sent", recipient="a@example.com")
     answer = await api.post(f"/api/events/{event['id']}/send-now")
     assert (answer.status_code, answer.json()["messages"]) == (200, 1)
-    assert answer.json()["message"] == "1 message due now."
+    assert answer.json()["message"].startswith("1 message due now.")
     assert answer.json()["event"]["expected_sent_at"] < event["expected_sent_at"]
     assert await database.pool.fetchval("SELECT due_at <= clock_timestamp() FROM messages WHERE state = 'scheduled'")
     await set_state(event["id"], "sent")

@@ -9,7 +9,7 @@ import pytest
 
 from janus_mail.events import cancel_many
 from janus_mail.events.listing import EventFilters
-from janus_mail.events.schemas import EventsCancel
+from janus_mail.events.requests import EventsCancel
 from janus_mail.storage.database import Database
 from tests.events.conftest import YEAR, AddProvider, Schedule, SetState
 
@@ -59,6 +59,14 @@ async def test_each_filter_counts_what_it_then_cancels(
     assert await cancel(api, **which, dry_run=False) == (1, 2, 0)
     assert await canceled(api) == ["Spring sale"]
     assert await cancel(api, **which, dry_run=False) == (0, 0, 0)
+
+
+async def test_a_count_says_how_to_do_it(api: httpx.AsyncClient, schedule: Schedule) -> None:
+    await schedule(tags=["x"])
+    counted = await api.post("/api/events/cancel", json={"tag": "x"})
+    assert counted.json()["message"] == "1 message of 1 event would be canceled. Send dry_run: false to do it."
+    nothing = await api.post("/api/events/cancel", json={"tag": "y"})
+    assert nothing.json()["message"] == "0 messages of 0 events would be canceled."
 
 
 @pytest.mark.parametrize(

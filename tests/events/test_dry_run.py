@@ -194,3 +194,37 @@ async def test_a_route_of_another_workspace_is_not_shown(
 ) -> None:
     await add(f"A {uuid7()}")
     assert (await dry_run(stranger))["route"]["providers"] == []
+
+
+@pytest.mark.parametrize("action", ["send-now", "retry"])
+async def test_mail_that_is_asked_for_now_and_cannot_leave_says_what_is_against_it(
+    api: httpx.AsyncClient, database: Database, add: AddProvider, circuit: Any, action: str
+) -> None:
+    async def ask(**fields: Any) -> tuple[str, list[str]]:
+        event = (await api.post("/api/events", json=EVENT | {"expected_sent_at": "in 2 days"} | fields)).json()["event"]
+        if action == "retry":
+            await database.pool.execute("UPDATE messages SET state = 'failed' WHERE state = 'scheduled'")
+        answer = (await api.post(f"/api/events/{event['id']}/{action}")).json()
+        return answer["message"], answer["warnings"]
+
+    resting, full = await add("A"), await add("B", daily_quota=1)
+    await circuit(resting, "open", None)
+    assert (await ask())[1] == []
+    await database.pool.execute(
+        """INSERT INTO provider_usage (provider_id, day, workspace_id, used)
+           SELECT id, (clock_timestamp() AT TIME ZONE 'UTC')::date, workspace_id, 1 FROM providers WHERE id = $1""",
+        full,
+    )
+    midnight = f"{datetime.now(UTC).date() + timedelta(days=1)} 00:00 UTC"
+    waits = "No provider can take the mail now: it waits until one can."
+    message, warnings = await ask()
+    assert warnings == [
+        waits, "A: its circuit is open: 5 failures in a row.", f"B: its daily quota is used up, until {midnight}.",
+    ]  # fmt: skip
+    if action == "send-now":
+        assert message == f"1 message due now. {waits}"
+    assert "B: failover is off." in (await ask(provider="A", failover=False))[1]
+    await add("C")
+    assert (await ask())[1] == []
+    await api.post("/api/workspace/pause")
+    assert (await ask())[1] == ["The workspace is paused: nothing leaves until it is resumed."]

@@ -113,3 +113,30 @@ async def test_the_few_in_trouble_are_found_without_reading_what_was_sent(
         rows = await connection.fetch(f"EXPLAIN EXECUTE often ('{workspace_id}', 11, '{state}')")
         await connection.execute("DEALLOCATE often")
     assert "ix_messages_trouble" in "\n".join(row[0] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("message", "sent", "failed", "waiting"),
+    [("sending", 1, 1, 2), ("uncertain", 1, 1, 2), ("parked", 1, 1, 2), ("sent", 2, 2, 0), ("canceled", 1, 3, 0)],
+)
+async def test_a_groups_event_says_how_many_of_its_recipients_have_the_mail(
+    api: httpx.AsyncClient, schedule: Schedule, set_state: SetState, answered: Answer, message: str, sent: int,
+    failed: int, waiting: int,
+) -> None:  # fmt: skip
+    event = await schedule(
+        send_as="group", recipients="a@example.com, b@example.com, c@example.com", cc="d@example.com"
+    )
+    for address, state in [("a", "sent"), ("b", "failed"), ("c", "deferred")]:
+        await answered(f"{address}@example.com", state, "250", "said")
+    await set_state(event["id"], message)
+    shown = (await api.get(f"/api/events/{event['id']}")).json()
+    assert shown["recipients_reached"] == {"sent": sent, "failed": failed, "waiting": waiting}
+
+
+async def test_a_group_that_nobody_was_asked_for_yet_waits_whole_and_one_mail_each_has_its_counts(
+    api: httpx.AsyncClient, schedule: Schedule
+) -> None:
+    group = await schedule(send_as="group", recipients="a@example.com", bcc="b@example.com")
+    each = await schedule()
+    reached = [(await api.get(f"/api/events/{event['id']}")).json()["recipients_reached"] for event in (group, each)]
+    assert reached == [{"sent": 0, "failed": 0, "waiting": 2}, None]

@@ -82,6 +82,32 @@ async def test_a_circuit_opened_by_hand_stays_open_until_it_is_closed_by_hand(
     assert not closed.json()["circuit"]["by_hand"]
 
 
+async def test_opening_once_more_by_hand_keeps_the_reason_and_the_history_unless_it_brings_another_reason(
+    api: httpx.AsyncClient, real: str
+) -> None:
+    async def told() -> tuple[str, list[str]]:
+        (incident,) = (await api.get(f"/api/providers/{real}/incidents")).json()["data"]
+        return (await circuit(api, real))["reason"], [change["reason"] for change in incident["changes"]]
+
+    await switch(api, real, state="open", reason="The account is being moved.")
+    await switch(api, real, state="open")
+    await switch(api, real, state="open", reason="The account is being moved.")
+    assert await told() == ("The account is being moved.", ["The account is being moved."])
+
+    await switch(api, real, state="open", reason="It is closed for good.")
+    assert await told() == ("It is closed for good.", ["The account is being moved.", "It is closed for good."])
+
+
+async def test_opening_by_hand_what_failures_opened_makes_it_stay_open(
+    api: httpx.AsyncClient, context: Context, real: str
+) -> None:
+    await circuit_row(context, real, until_in_s=60)
+
+    opened = (await switch(api, real, state="open")).json()["circuit"]
+
+    assert (opened["by_hand"], opened["reason"]) == (True, "opened by hand")
+
+
 async def test_closing_lets_waiting_mail_go_and_unblocks_sender_domains(
     api: httpx.AsyncClient, context: Context, redis: Redis, workspace_id: uuid.UUID, real: str
 ) -> None:

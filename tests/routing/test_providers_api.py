@@ -1,5 +1,7 @@
 import asyncio
+import re
 import uuid
+from pathlib import Path
 
 import httpx
 import pytest
@@ -315,3 +317,67 @@ async def test_providers_made_at_the_same_time_get_places_of_their_own(
 
     rows = await context.database.pool.fetch("SELECT position FROM providers ORDER BY position")
     assert [row["position"] for row in rows] == list(range(1, 9))
+
+
+async def tries_of(
+    context: Context,
+    workspace_id: uuid.UUID,
+    provider_id: str,
+    many: int,
+    *,
+    ago: str = "0 seconds",
+    begun: bool = True,
+) -> None:
+    """Finished tries at a provider; one that never began left nothing."""
+    message_id = await a_message(context, workspace_id, waiting_for=None)
+    await context.database.pool.execute(
+        """INSERT INTO attempts (id, workspace_id, message_id, number, round, fence, worker_id, provider_id,
+                                 provider_kind, provider_name, started_at, dispatched_at, finished_at, outcome)
+           SELECT gen_random_uuid(), $1, $2, n, 1, 1, $3, $3, 'smtp', 'Real', at, CASE WHEN $6 THEN at END, at,
+                  'accepted'
+           FROM generate_series(1, $4::int) n, LATERAL (SELECT clock_timestamp() - $5::text::interval AS at) t""",
+        workspace_id, message_id, uuid.UUID(provider_id), many, ago, begun,
+    )  # fmt: skip
+
+
+async def test_a_quota_that_is_set_counts_what_was_tried_on_this_day_before(
+    api: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, sandboxes: list[str], real: str
+) -> None:
+    await tries_of(context, workspace_id, real, 7)
+    await tries_of(context, workspace_id, real, 5, ago="1 day")
+    await tries_of(context, workspace_id, real, 3, begun=False)
+    await tries_of(context, workspace_id, sandboxes[-1], 2)
+
+    async def used_with(quota: int | None) -> int | None:
+        shown = (await api.patch(f"/api/providers/{real}", json={"daily_quota": quota})).json()["quota"]
+        return shown["used_today"] if shown else None
+
+    assert await used_with(100) == 7
+    await tries_of(context, workspace_id, real, 4)
+    assert await used_with(50) == 7  # workers count while there is a quota
+    assert await used_with(None) is None
+    assert await used_with(50) == 11
+
+
+async def test_a_quota_that_is_set_again_forgets_nothing_that_was_counted(
+    api: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, real: str
+) -> None:
+    await api.patch(f"/api/providers/{real}", json={"daily_quota": 100})
+    await context.database.pool.execute("UPDATE provider_usage SET used = 30")
+    await api.patch(f"/api/providers/{real}", json={"daily_quota": None})
+    await tries_of(context, workspace_id, real, 2)
+
+    again = await api.patch(f"/api/providers/{real}", json={"daily_quota": 100})
+
+    assert again.json()["quota"]["used_today"] == 30
+
+
+async def test_every_line_of_the_readme_can_be_pasted_into_the_first_workspace(
+    api: httpx.AsyncClient, sandboxes: list[str]
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    lines = re.findall(r"curl -X POST http://localhost:8000(/\S+) .*?\\\n\s+-d '(.*?)'\n", readme)
+    assert [path for path, _ in lines] == ["/api/events", "/api/providers"]
+    for path, body in lines:
+        answer = await api.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 201, answer.text

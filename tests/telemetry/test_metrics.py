@@ -80,7 +80,7 @@ async def test_what_waits_is_shown_by_state_and_priority(anonymous_api: httpx.As
     shown = await scraped(anonymous_api)
     assert value(shown, "janus_messages", state="due", priority="high") == 2
     assert value(shown, "janus_messages", state="due", priority="bulk") == 0
-    assert 60 <= value(shown, "janus_oldest_due_seconds", priority="high") < 3600
+    assert 60 <= value(shown, "janus_oldest_due_seconds", waiting_for="worker", priority="high") < 3600
     for state in ("leased", "sending", "uncertain", "parked"):
         assert value(shown, "janus_messages", state=state, priority="bulk") == 1, state
     assert value(shown, "janus_workers") == 1
@@ -93,7 +93,7 @@ async def test_what_a_paused_workspace_has_is_not_due(shop: Workshop) -> None:
     await shop.database.pool.execute("UPDATE workspaces SET paused_at = now() WHERE id = $1", shop.workspace_id)
     shown = samples(await Gauges(shop.database).read())
     assert value(shown, "janus_messages", state="due", priority="normal") == 0
-    assert value(shown, "janus_oldest_due_seconds", priority="normal") == 0
+    assert value(shown, "janus_oldest_due_seconds", waiting_for="worker", priority="normal") == 0
     assert value(shown, "janus_paused_workspaces") == 1
 
 
@@ -134,6 +134,19 @@ async def test_metrics_need_no_key_but_are_not_for_the_world_behind_a_proxy(app:
         assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
 
 
+async def test_the_api_tells_nothing_that_only_workers_count_and_no_series_of_when_counting_began(
+    anonymous_api: httpx.AsyncClient,
+) -> None:
+    metrics.message_sent("high", 0.5)
+    metrics.accepted(events=1, messages=1)
+    text = (await anonymous_api.get("/metrics")).text
+    families = {family.name for family in text_string_to_metric_families(text)}
+    assert {"janus_events_accepted", "janus_circuit_changes", "janus_database_up"} <= families
+    for name in ("janus_permits_in_use", "janus_claimed_messages", "janus_database_away", "janus_delivery_lateness"):
+        assert name not in text, name
+    assert "_created" not in text
+
+
 async def test_counting_what_a_worker_does_names_kind_outcome_and_priority() -> None:
     before = exposed()
     metrics.attempt_finished("ses", "accepted", 0.02)
@@ -167,12 +180,12 @@ async def test_a_mail_is_counted_from_its_acceptance_to_its_being_sent(
     anonymous_api: httpx.AsyncClient, shop: Workshop, redis: Redis
 ) -> None:
     await shop.provider(kind="ses")
-    before = await scraped(anonymous_api)
+    before = exposed()
     async with working(shop.settings, shop.database, redis):
         body = {"email_subject": "Hello", "email_content": "Hi.", "expected_sent_at": "now", "priority": "high"}
         created = await anonymous_api.post("/api/events", json=body | {"recipients": "a@example.org, b@example.org"})
         await shop.until(uuid.UUID(created.json()["event"]["id"]), "sent")
-    after = await scraped(anonymous_api)  # the worker is of this process
+    after = exposed()  # the worker is of this process
     for name, labels, many in (
         ("janus_events_accepted_total", {}, 1),
         ("janus_messages_accepted_total", {}, 2),
@@ -193,6 +206,7 @@ async def test_a_worker_answers_on_its_port_with_the_databases_gauges(database: 
         shown = values_of((await client.get(url)).text)
         assert value(shown, "janus_database_up") == 1
         assert ("janus_permits_in_use", frozenset()) in shown
+        assert not [name for name, _ in shown if name.startswith(("janus_http", "janus_events", "janus_messages_acc"))]
         assert ("process_start_time_seconds", frozenset()) in shown
 
 
@@ -224,7 +238,7 @@ def test_processes_that_share_a_folder_are_counted_together_and_a_dead_one_holds
         from janus_mail.telemetry import metrics
         metrics.message_moved("sent", 2)
         metrics.PERMITS_IN_USE.set(7)
-        sys.stdout.write(generate_latest(metrics.registry_with(lambda: ())).decode())
+        sys.stdout.write(generate_latest(metrics.registry_with(lambda: (), without=metrics.APIS_OWN)).decode())
     """
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "made" / "here")}
     for number in (1, 2):
@@ -234,6 +248,7 @@ def test_processes_that_share_a_folder_are_counted_together_and_a_dead_one_holds
         shown = values_of(done.stdout)
         assert value(shown, "janus_messages_total", outcome="sent") == 2 * number
         assert value(shown, "janus_permits_in_use") == 7
+        assert not [name for name, _ in shown if name.startswith("janus_events_accepted")]
 
 
 async def test_the_overview_reads_no_table_of_messages_whole(shop: Workshop) -> None:

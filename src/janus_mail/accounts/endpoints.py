@@ -30,11 +30,13 @@ async def patch_workspace(context: ContextDep, caller: Admin, patch: WorkspacePa
 async def pause_workspace(context: ContextDep, caller: WriteEvents) -> WorkspaceAnswer:
     """From the answer on nothing more begins to leave. Mail that is leaving goes through: `sending` says how many.
 
-    Events are still accepted, and wait. Pausing what is paused changes nothing.
+    Of what is `uncertain` nobody knows whether it left; where it is to be sent once more, that waits too. Events are
+    still accepted, and wait. Pausing what is paused changes nothing.
     """
     paused = await workspace.pause(context, caller)
     leaving = f"; {_messages(paused.sending)} already leaving" if paused.sending else ""
-    return WorkspaceAnswer(message=f"Paused; {_messages(paused.waiting)} waiting{leaving}.", workspace=paused)
+    doubtful = f"; {_messages(paused.uncertain)} may have left" if paused.uncertain else ""
+    return WorkspaceAnswer(message=f"Paused; {_messages(paused.waiting)} waiting{leaving}{doubtful}.", workspace=paused)
 
 
 @router.post("/workspace/resume", summary="Go on sending")

@@ -31,6 +31,11 @@ class Workspace(BaseModel):
     waiting: int = Field(title="Messages that wait for their time or their next try", examples=[12])
     due: int = Field(title="Those of them whose time has come", examples=[3])
     sending: int = Field(title="Messages that are leaving at this moment", examples=[0])
+    uncertain: int = Field(
+        title="Messages that may have left",
+        description="Nobody knows yet; they are sent once more, or parked, as `on_uncertain` of their event says.",
+        examples=[0],
+    )
 
 
 class WorkspaceAnswer(BaseModel):
@@ -44,6 +49,6 @@ class WorkspaceAnswer(BaseModel):
 class WorkspacePatch(BaseModel):
     """What to change."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"on_uncertain": "park"}]})
 
     on_uncertain: OnUncertain

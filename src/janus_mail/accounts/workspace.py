@@ -56,5 +56,6 @@ async def _read(context: Context, connection: Connection, caller: Caller) -> Wor
         {
             **row, "timezone": row["timezone"] or context.settings.tz,
             "waiting": counts.waiting, "due": counts.due, "sending": counts.sending,
+            "uncertain": counts.uncertain,
         }
     )  # fmt: skip

@@ -47,11 +47,12 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many of a workspace's messages wait, how many of these are due, and how many are leaving."""
+    """How many of a workspace's messages wait, how many of these are due, and how many are leaving or uncertain."""
 
     waiting: int
     due: int
     sending: int
+    uncertain: int
 
 
 async def cancel(connection: Connection, workspace_id: uuid.UUID, event_id: uuid.UUID) -> Canceled:
@@ -163,4 +164,4 @@ async def waiting(connection: Connection, workspace_id: uuid.UUID) -> Waiting:
     """How the workspace's messages stand now."""
     row = await connection.fetchrow(requests.WAITING, workspace_id)
     assert row is not None  # noqa: S101  (it counts)
-    return Waiting(row["waiting"] + row["held"], row["due"] + row["held"], row["sending"])
+    return Waiting(row["waiting"] + row["held"], row["due"] + row["held"], row["sending"], row["uncertain"])

@@ -72,6 +72,18 @@ class UnderstoodEvent(BaseModel):
     )
 
 
+class RecipientsReached(BaseModel):
+    """What became of those whom a group's mail goes to; together they are `recipients_count`."""
+
+    sent: int = Field(title="Recipients whom a provider accepted it for", examples=[2])
+    failed: int = Field(title="Recipients who will not get it", description="Refused, given up, stopped.", examples=[1])
+    waiting: int = Field(
+        title="Recipients for whom that is open",
+        description="Not asked yet, put off, or uncertain: the message's `recipients` say which.",
+        examples=[0],
+    )
+
+
 class EventOut(UnderstoodEvent, _Named):
     """An event as it was understood, and how far it is."""
 
@@ -82,6 +94,12 @@ class EventOut(UnderstoodEvent, _Named):
     error_message: str | None = Field(title="The last error", examples=["550 5.1.1 No such user"])
     counts: dict[State, int] = Field(
         title="Messages in each state", examples=[{state.value: int(state is State.SCHEDULED) for state in State}]
+    )
+    recipients_reached: RecipientsReached | None = Field(
+        None,
+        title="Recipients of a group",
+        description="A group is one message, `sent` as soon as one of its recipients has it. Null in lists, where an "
+        "event was just accepted, and where there is no group.",
     )
     version: int = Field(title="Version", description="Of what may be changed; for `If-Match`.", examples=[1])
 
@@ -107,13 +125,21 @@ class MovedAnswer(EventAnswer):
 
     message: str = Field(title="What was done, in words", examples=["3 messages go out now."])
     messages: int = Field(title="How many", examples=[3])
+    warnings: list[str] = Field(
+        title="What keeps them back all the same",
+        description="Where no provider can take them at this moment: what is against each. Empty: nothing known.",
+        examples=[["Amazon SES: its daily quota is used up, until 2026-07-16 00:00 UTC."]],
+    )
 
 
 class CancelManyAnswer(BaseModel):
     """What was stopped of many events, or would be."""
 
     status: Literal["success"] = Field("success", title="Always `success`", examples=["success"])
-    message: str = Field(title="What was done, in words", examples=["3 messages of 2 events would be canceled."])
+    message: str = Field(
+        title="What was done, in words",
+        examples=["3 messages of 2 events would be canceled. Send dry_run: false to do it."],
+    )
     dry_run: bool = Field(title="Whether it was only counted", examples=[True])
     events: int = Field(title="Events that fit and are not over", examples=[2])
     messages: int = Field(title="Messages that were stopped, or would be", examples=[3])

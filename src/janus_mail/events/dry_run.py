@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 import asyncpg
 
@@ -19,6 +19,8 @@ from janus_mail.events.understand import understand
 from janus_mail.models.states import CircuitState
 from janus_mail.providers.timeouts import Timeouts
 from janus_mail.web.context import Context
+
+_MOST_NAMED = 20
 
 
 @dataclass(slots=True)
@@ -70,6 +72,23 @@ async def explain_route(context: Context, workspace_id: uuid.UUID, wish: Wish) -
     if rows and rows[0]["paused_at"] is not None:
         explained.notes.append("The workspace is paused: nothing leaves until it is resumed.")
     return explained
+
+
+async def what_is_against(context: Context, caller: Caller, event_id: uuid.UUID) -> list[str]:
+    """What keeps an event's due mail back at this moment, a sentence each; none where a provider can take it."""
+    record = await context.database.pool.fetchrow(queries.EVENT, caller.workspace_id, event_id)
+    if record is None:  # removed meanwhile
+        return []
+    wish = Wish(provider_id=record["provider_id"], failover=record["failover"], from_email=record["from_email"])
+    explained = await explain_route(context, caller.workspace_id, wish)
+    if explained.providers:
+        return explained.notes
+    against = [f"{out.provider.name}: {out.reason}{_until(out.until)}." for out in explained.left_out[:_MOST_NAMED]]
+    return [*explained.notes, *against]
+
+
+def _until(until: datetime | None) -> str:
+    return "" if until is None else f", until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _standings(rows: Sequence[asyncpg.Record]) -> dict[uuid.UUID, _Standing]:

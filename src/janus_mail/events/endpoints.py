@@ -14,9 +14,10 @@ from janus_mail.events.accept import accept, accept_once
 from janus_mail.events.cancel import cancel
 from janus_mail.events.cancel_many import CanceledMany, cancel_matching
 from janus_mail.events.change import change
-from janus_mail.events.dry_run import dry_run
+from janus_mail.events.dry_run import dry_run, what_is_against
 from janus_mail.events.listing import EventFilters, MessageFilters
-from janus_mail.events.schemas import BatchCreate, EventChange, EventCreate, EventsCancel, ResolveRequest
+from janus_mail.events.requests import EventsCancel, ResolveRequest
+from janus_mail.events.schemas import BatchCreate, EventChange, EventCreate
 from janus_mail.events.wait import MAX_WAIT_S, preferred_wait_s, wait_until_final
 from janus_mail.web.context import ContextDep
 from janus_mail.web.errors import responses
@@ -162,7 +163,7 @@ async def get_events(
 
 @router.get("/events/{event_id}", tags=_EVENTS, summary="Read an event", responses={200: {"headers": _ETAG}})
 async def get_event(context: ContextDep, caller: ReadEvents, event_id: EventId, response: Response) -> answers.EventOut:
-    """The event with its status and counts, at most a second old."""
+    """The event with its status and counts, at most a second old; of a group, how many recipients have it."""
     shown = await show.read_event(context, caller, event_id)
     response.headers["ETag"] = f'"{shown.version}"'
     return shown
@@ -218,16 +219,18 @@ async def retry_event(context: ContextDep, caller: WriteEvents, event_id: EventI
     many = await retry.retry(context, caller, event_id)
     return answers.MovedAnswer(
         message=f"{_messages(many)} will be tried again.", messages=many,
+        warnings=await what_is_against(context, caller, event_id),
         event=await show.read_event_now(context, caller, event_id),
     )  # fmt: skip
 
 
 @router.post("/events/{event_id}/send-now", tags=_EVENTS, summary="Send now", responses=responses(409))
 async def send_event_now(context: ContextDep, caller: WriteEvents, event_id: EventId) -> answers.MovedAnswer:
-    """Makes what waits due at once."""
+    """Makes what waits due at once. What no provider can take now waits on: `warnings` name what is against each."""
     many = await retry.send_now(context, caller, event_id)
+    warnings = await what_is_against(context, caller, event_id)
     return answers.MovedAnswer(
-        message=f"{_messages(many)} due now.", messages=many,
+        message=" ".join([f"{_messages(many)} due now.", *warnings[:1]]), messages=many, warnings=warnings,
         event=await show.read_event_now(context, caller, event_id),
     )  # fmt: skip
 
@@ -285,4 +288,5 @@ def _what_was_canceled(done: CanceledMany) -> str:
     events = "1 event" if done.events == 1 else f"{done.events:,} events"
     verb = "would be canceled" if done.dry_run else "canceled"
     too_late = f"; {done.too_late:,} too late" if done.too_late else ""
-    return f"{_messages(done.messages)} of {events} {verb}{too_late}."
+    how = " Send dry_run: false to do it." if done.dry_run and done.messages else ""
+    return f"{_messages(done.messages)} of {events} {verb}{too_late}.{how}"

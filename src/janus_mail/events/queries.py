@@ -130,6 +130,15 @@ RECIPIENTS = """
     ORDER BY array_position(ARRAY['to', 'cc', 'bcc'], part.role), mailbox.place
 """
 
+# A group's one message, and of how many recipients servers said what. $2 event.
+REACHED = """
+    SELECT m.state AS message, count(*) FILTER (WHERE r.state = 'sent')::int AS sent,
+           count(*) FILTER (WHERE r.state = 'deferred')::int AS deferred,
+           count(*) FILTER (WHERE r.state = 'failed')::int AS failed
+    FROM messages m LEFT JOIN message_recipients r ON r.workspace_id = $1 AND r.message_id = m.id
+    WHERE m.workspace_id = $1 AND m.event_id = $2 GROUP BY m.id
+"""
+
 # What keeps a provider back at this moment, a row for each of its circuits that is not closed (one of nulls where none
 # is); a row of nulls where there is no provider. `rested`: the next mail may try it again.
 STANDING = """

@@ -26,7 +26,6 @@ from typing_extensions import TypedDict
 from janus_mail.content.characters import UNFIT_IN_HEADER, UNFIT_IN_NAME, check_text
 from janus_mail.content.headers import check_custom_header
 from janus_mail.errors import InvalidInput
-from janus_mail.models.states import EventStatus
 from janus_mail.web.validation import invalid_input
 
 MAX_RECIPIENTS: Final = 10_000
@@ -46,7 +45,8 @@ def _given(value: Any) -> Any:
     return value
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
+    """Raises ValueError for characters that no text has."""
     check_text(value)
     return value
 
@@ -117,7 +117,7 @@ Html = Annotated[
 When = Annotated[
     str,
     StringConstraints(max_length=200),
-    AfterValidator(_plain),
+    AfterValidator(plain),
     BeforeValidator(_given),
     Field(
         title="When to send",
@@ -157,7 +157,11 @@ SenderName = Annotated[
     str | None,
     StringConstraints(max_length=998),
     AfterValidator(_name),
-    Field(title="Sender's name", examples=["Ann Example"]),
+    Field(
+        title="Sender's name",
+        description="Shown before the sender's address. Default: the provider's or the workspace's, with its address.",
+        examples=["Ann Example"],
+    ),
 ]
 Priority = Annotated[
     PriorityWord,
@@ -174,13 +178,13 @@ Headers = Annotated[
     ),
 ]
 Tags = Annotated[
-    list[Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_plain)]],
+    list[Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(plain)]],
     Field(title="Tags", description="For filters.", max_length=10, examples=[["welcome"]]),
 ]
 Metadata = Annotated[
     dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_plain)],
-        Annotated[str, StringConstraints(max_length=1_024), AfterValidator(_plain)],
+        Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(plain)],
+        Annotated[str, StringConstraints(max_length=1_024), AfterValidator(plain)],
     ],
     Field(title="Metadata", description="Yours, given back as it is.", max_length=20, examples=[{"order": "4711"}]),
 ]
@@ -219,8 +223,19 @@ Recipients = Annotated[
     ),
 ]
 
+ReplyTo = Annotated[
+    Recipients | None,
+    Field(
+        title="Where answers go",
+        description="Written as `recipients`. Default: answers go to the sender.",
+        examples=["help@example.com"],
+    ),
+]
 
-class _Strict(BaseModel):
+
+class Strict(BaseModel):
+    """A body that may have no other fields."""
+
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
@@ -232,7 +247,7 @@ _EXAMPLE: Final[dict[str, JsonValue]] = {
 }
 
 
-class EventCreate(_Strict):
+class EventCreate(Strict):
     """An email and a time."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
@@ -249,7 +264,7 @@ class EventCreate(_Strict):
     ]
     cc: Annotated[Recipients | None, Field(title="Copies", description="Only with `send_as: group`.")] = None
     bcc: Annotated[Recipients | None, Field(title="Blind copies", description="Only with `send_as: group`.")] = None
-    reply_to: Annotated[Recipients | None, Field(title="Where answers go")] = None
+    reply_to: ReplyTo = None
     send_as: Annotated[
         Literal["individual", "group"],
         Field(title="One mail each, or one for all", description="`individual`: no recipient sees another."),
@@ -297,7 +312,7 @@ class EventCreate(_Strict):
         return value
 
 
-class EventChange(_Strict):
+class EventChange(Strict):
     """What to change of an event. What is left out stays; null empties a field that may be empty."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"version": 1, "expected_sent_at": "tomorrow at 9am"}]})
@@ -313,7 +328,7 @@ class EventChange(_Strict):
     email_html: Html = None
     expected_sent_at: When | None = None
     timezone: ZoneName = None
-    reply_to: Annotated[Recipients | None, Field(title="Where answers go")] = None
+    reply_to: ReplyTo = None
     from_email: Sender = None
     from_name: SenderName = None
     priority: Priority | None = None
@@ -339,7 +354,7 @@ def _or_refused(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
         return Refused(invalid_input(error.errors(include_url=False), value))
 
 
-class BatchCreate(_Strict):
+class BatchCreate(Strict):
     """Many events at once."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"events": [_EXAMPLE]}]})
@@ -347,53 +362,5 @@ class BatchCreate(_Strict):
     # In Python a list of `EventCreate | Refused`, so that one that is wrong hides nothing of the others.
     events: Annotated[
         list[Annotated[EventCreate, WrapValidator(_or_refused)]],
-        Field(title="Events", min_length=1, max_length=MAX_BATCH),
-    ]
-
-
-_Word = Annotated[str, StringConstraints(min_length=1, max_length=320), AfterValidator(_plain)]
-_Instant = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=100),
-    AfterValidator(_plain),
-    Field(
-        description="ISO 8601; without an offset in the workspace's zone. `after` includes it, `before` does not.",
-        examples=["2026-07-15T10:00:00Z"],
-    ),
-]
-
-
-class EventsCancel(_Strict):
-    """Which events to cancel: those that fit every filter given, as in `GET /api/events`. One filter is required."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"tag": "welcome", "dry_run": True}]})
-
-    status: Annotated[EventStatus | None, Field(title="Status", examples=["pending"])] = None
-    recipient: Annotated[_Word | None, Field(title="To this address", examples=["test@example.com"])] = None
-    from_email: Annotated[_Word | None, Field(title="Naming this sender", examples=["ann@example.com"])] = None
-    tag: Annotated[_Word | None, Field(title="With this tag", examples=["welcome"])] = None
-    provider: Annotated[
-        _Word | None, Field(title="Asked for, or last tried: a provider's id, name or kind", examples=["Amazon SES"])
-    ] = None
-    q: Annotated[_Word | None, Field(title="Words of the subject", examples=["invoice"])] = None
-    created_after: Annotated[_Instant | None, Field(title="Accepted from then on")] = None
-    created_before: Annotated[_Instant | None, Field(title="Accepted before")] = None
-    expected_after: Annotated[_Instant | None, Field(title="Due from then on")] = None
-    expected_before: Annotated[_Instant | None, Field(title="Due before")] = None
-    dry_run: Annotated[
-        bool,
-        Field(
-            strict=True,
-            title="Only count",
-            description="True unless you say otherwise: nothing is canceled by a request that does not mean it.",
-        ),
-    ] = True
-
-
-class ResolveRequest(_Strict):
-    """A person's word on a message of which nobody knows whether it left."""
-
-    outcome: Annotated[
-        Literal["sent", "resend", "failed"],
-        Field(title="Outcome", description="It arrived; send it again; or give it up.", examples=["resend"]),
+        Field(title="Events", description="Each as in `POST /api/events`.", min_length=1, max_length=MAX_BATCH),
     ]

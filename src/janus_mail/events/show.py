@@ -1,6 +1,7 @@
 """Showing one event or one message."""
 
 import uuid
+from collections import Counter
 from typing import Any
 
 import asyncpg
@@ -16,6 +17,7 @@ from janus_mail.events.answers import (
     MessageOut,
     ProviderRef,
     RecipientOut,
+    RecipientsReached,
     UnderstoodEvent,
 )
 from janus_mail.events.rows import EVENT_COLUMNS, EventRow
@@ -25,15 +27,19 @@ from janus_mail.web.context import Context
 _NO_EVENT = "There is no such event."
 _NO_MESSAGE = "There is no such message."
 _NONE_YET = dict.fromkeys(State, 0)
+_NOT_REACHED = (State.FAILED, State.CANCELED, State.EXPIRED, State.SUPPRESSED)
 _PRIORITIES = {priority.value: priority.name.lower() for priority in Priority}
 
 
 async def read_event(context: Context, caller: Caller, event_id: uuid.UUID) -> EventOut:
-    """Raises NotFound."""
+    """An event, and how many of a group's recipients it reached. Raises NotFound."""
     record = await context.database.pool.fetchrow(queries.EVENT, caller.workspace_id, event_id)
     if record is None:
         raise NotFound(_NO_EVENT)
-    return show_event(event_row(record))
+    shown = show_event(event_row(record))
+    if shown.send_as == "group":
+        shown.recipients_reached = await _reached(context, caller, shown)
+    return shown
 
 
 async def read_event_now(context: Context, caller: Caller, event_id: uuid.UUID) -> EventOut:
@@ -48,7 +54,10 @@ async def read_event_now(context: Context, caller: Caller, event_id: uuid.UUID) 
     row.status = status_of(row.counts, begun=any(state["attempts"] for state in states))
     row.exactly_sent_at = min(filter(None, (state["first_sent_at"] for state in states)), default=None)
     row.error_message = next(filter(None, (state["last_error"] for state in states)), None)
-    return show_event(row)
+    shown = show_event(row)
+    if shown.send_as == "group":
+        shown.recipients_reached = await _reached(context, caller, shown)
+    return shown
 
 
 async def require_event(context: Context, caller: Caller, event_id: uuid.UUID) -> None:
@@ -130,10 +139,25 @@ def _attempt(record: asyncpg.Record) -> AttemptOut:
 
 
 def _recipient(record: asyncpg.Record, message: State) -> RecipientOut:
+    return RecipientOut(**{**record, "state": _recipient_state(record["state"], message)})
+
+
+def _recipient_state(state: str | None, message: State) -> str:
     """Of whom no server spoke shares the message's end; what was deferred fails when the message ends without it."""
-    state = record["state"]
     if state is None:
-        state = message.value if message in FINAL or message is State.UNCERTAIN else "waiting"
-    elif state == RecipientState.DEFERRED and message in FINAL and message is not State.PARKED:
-        state = RecipientState.FAILED.value
-    return RecipientOut(**{**record, "state": state})
+        return message.value if message in FINAL or message is State.UNCERTAIN else "waiting"
+    if state == RecipientState.DEFERRED and message in FINAL and message is not State.PARKED:
+        return RecipientState.FAILED.value
+    return state
+
+
+async def _reached(context: Context, caller: Caller, group: EventOut) -> RecipientsReached:
+    many: Counter[str] = Counter()
+    for row in await context.database.pool.fetch(queries.REACHED, caller.workspace_id, group.id):
+        message = State(row["message"])
+        spoken_of = row["sent"] + row["deferred"] + row["failed"]
+        for state in RecipientState:
+            many[_recipient_state(state, message)] += row[state]
+        many[_recipient_state(None, message)] += group.recipients_count - spoken_of
+    failed = sum(many[state] for state in _NOT_REACHED)
+    return RecipientsReached(sent=many["sent"], failed=failed, waiting=group.recipients_count - many["sent"] - failed)

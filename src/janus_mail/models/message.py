@@ -32,7 +32,7 @@ class Message(Keyed, Base):
             postgresql_where=text("state IN ('failed', 'parked', 'uncertain')"),
         ),
         Index(
-            "ix_messages_waiting", "workspace_id", "waiting_for",
+            "ix_messages_waiting", "workspace_id", "waiting_for", "priority", "due_at",
             postgresql_where=text("state = 'scheduled' AND waiting_for IS NOT NULL"),
         ),
         Index("ix_messages_event", "event_id", "id"),

@@ -50,6 +50,8 @@ async def change_provider(
         except asyncpg.UniqueViolationError:
             raise name_taken(after["name"]) from None
         changed = {name for name in after if after[name] != before[name]}
+        if before["daily_quota"] is None and after["daily_quota"] is not None:
+            await connection.execute(queries.COUNT_TODAY, workspace_id, provider_id)
         if changed.intersection(_DECIDING):
             await settings_changed(connection, workspace_id, provider_id)
         if changed.intersection((*_DECIDING, *_LIMITS)):
@@ -86,14 +88,19 @@ async def remove_provider(context: Context, workspace_id: uuid.UUID, provider_id
 async def switch_circuit(
     context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID, switch: CircuitSwitch, *, actor: str
 ) -> Provider:
-    """Open or close a provider's circuit by hand. What waits is tried at once when it is closed. Raises `NotFound`."""
+    """Open or close a provider's circuit by hand. What waits is tried at once when it is closed. Raises `NotFound`.
+
+    One that a person opened stays as it is unless another reason is given.
+    """
     woken = 0
     async with context.database.transaction() as connection:
         await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
-        if await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id) is None:
+        before = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
+        if before is None:
             raise no_such_provider()
         if switch.state == "open":
-            await open_by_hand(connection, workspace_id, provider_id, actor=actor, reason=switch.reason)
+            if not before["circuit_by_hand"] or switch.reason not in (None, before["circuit_reason"]):
+                await open_by_hand(connection, workspace_id, provider_id, actor=actor, reason=switch.reason)
         else:
             await close_by_hand(connection, workspace_id, provider_id, actor=actor)
             woken = await try_waiting_now(connection, workspace_id)

@@ -3,7 +3,7 @@
 import uuid
 from typing import Annotated
 
-from fastapi import Body, Response
+from fastapi import Body, Path, Response
 
 from janus_mail.accounts.access import ReadProviders, WriteProviders
 from janus_mail.providers.registry import KINDS, config_schema
@@ -26,6 +26,8 @@ from janus_mail.web.pages_of import Page, PageQuery
 from janus_mail.web.routes import api_router
 
 router = api_router("/api", tags=["Providers"])
+
+ProviderId = Annotated[uuid.UUID, Path(description="The provider.")]
 
 _LOCATION = {
     "Location": {
@@ -67,14 +69,14 @@ async def post_provider(
 
 
 @router.get("/providers/{provider_id}", summary="Read a provider")
-async def read_provider(context: ContextDep, caller: ReadProviders, provider_id: uuid.UUID) -> Provider:
+async def read_provider(context: ContextDep, caller: ReadProviders, provider_id: ProviderId) -> Provider:
     """One provider, with its credentials masked."""
     return await read.read_provider(context.database, context.secrets, caller.workspace_id, provider_id)
 
 
 @router.patch("/providers/{provider_id}", summary="Change a provider", responses=responses(409))
 async def change_provider(
-    context: ContextDep, caller: WriteProviders, provider_id: uuid.UUID, patch: Annotated[ProviderPatch, Body()]
+    context: ContextDep, caller: WriteProviders, provider_id: ProviderId, patch: Annotated[ProviderPatch, Body()]
 ) -> Provider:
     """Change what is given: name, sender, config, limits, whether it is used, the dial of a sandbox provider.
 
@@ -85,14 +87,14 @@ async def change_provider(
 
 
 @router.delete("/providers/{provider_id}", summary="Remove a provider", responses=responses(409))
-async def delete_provider(context: ContextDep, caller: WriteProviders, provider_id: uuid.UUID) -> Provider:
+async def delete_provider(context: ContextDep, caller: WriteProviders, provider_id: ProviderId) -> Provider:
     """Takes it out of the route; answers with it as it was. Its attempts stay, and what waited for it goes on."""
     return await change.remove_provider(context, caller.workspace_id, provider_id)
 
 
 @router.post("/providers/{provider_id}/circuit", summary="Open or close a circuit")
 async def switch_circuit(
-    context: ContextDep, caller: WriteProviders, provider_id: uuid.UUID, switch: CircuitSwitch
+    context: ContextDep, caller: WriteProviders, provider_id: ProviderId, switch: CircuitSwitch
 ) -> Provider:
     """By hand. An opened one stays open until someone closes it; closing also unblocks its sender domains.
 
@@ -103,7 +105,7 @@ async def switch_circuit(
 
 @router.get("/providers/{provider_id}/incidents", summary="List a provider's incidents")
 async def get_incidents(
-    context: ContextDep, caller: ReadProviders, provider_id: uuid.UUID, page: PageQuery
+    context: ContextDep, caller: ReadProviders, provider_id: ProviderId, page: PageQuery
 ) -> Page[Incident]:
     """When it was not tried, why, and which providers took its mail instead; newest first."""
     rows = await list_incidents(context.database, caller.workspace_id, provider_id, after=page.cursor, limit=page.fetch)

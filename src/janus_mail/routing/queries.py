@@ -72,6 +72,18 @@ UPDATE_PROVIDER = """
         version = version + 1, updated_at = clock_timestamp()
     WHERE workspace_id = $1 AND id = $2"""
 
+# Without a quota nothing is counted, so when one is set, the tries that began today are counted now.
+# $1 workspace, $2 provider.
+COUNT_TODAY = """
+    WITH today AS MATERIALIZED (SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date AS day)
+    INSERT INTO provider_usage AS u (provider_id, day, workspace_id, used)
+    SELECT $2, today.day, $1,
+           (SELECT count(*) FROM attempts
+            WHERE workspace_id = $1 AND provider_id = $2 AND started_at >= today.day::timestamp AT TIME ZONE 'UTC'
+              AND (dispatched_at IS NOT NULL OR finished_at IS NULL))
+    FROM today
+    ON CONFLICT (provider_id, day) DO UPDATE SET used = greatest(u.used, excluded.used)"""
+
 # What MAIL_* settings say; also puts a removed one back. $1 provider, $2 config, $3 from_email, $4 from_name.
 KEEP_IN_STEP = """
     UPDATE providers

@@ -35,14 +35,43 @@ def _domain(text: str) -> str:
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 
 Name = Annotated[
-    str, Field(min_length=1, max_length=100, pattern=r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*\S)?$")
+    str,
+    Field(
+        description="No other provider of the workspace may have it.",
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*\S)?$",
+    ),
 ]
 Position = Annotated[int, Field(description="Its place in the route, lowest first.")]
-SenderEmail = Annotated[str, AfterValidator(_address), Field(max_length=320)]
-SenderName = Annotated[str, Field(min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS)]
-SenderDomains = Annotated[list[Annotated[str, AfterValidator(_domain)]], Field(min_length=1, max_length=100)]
-Rate = Annotated[float, Field(strict=True, gt=0, le=MAX_RATE_PER_SECOND, allow_inf_nan=False)]
-DailyQuota = Annotated[int, Field(strict=True, ge=1, le=MAX_DAILY_QUOTA)]
+SenderEmail = Annotated[
+    str,
+    AfterValidator(_address),
+    Field(description="Sender of mail that names none; null: the workspace's.", max_length=320),
+]
+SenderName = Annotated[
+    str,
+    Field(description="Shown before `from_email`.", min_length=1, max_length=200, pattern=NO_CONTROL_CHARACTERS),
+]
+SenderDomains = Annotated[
+    list[Annotated[str, AfterValidator(_domain)]],
+    Field(description="The domains it may send from; null: any.", min_length=1, max_length=100),
+]
+Rate = Annotated[
+    float,
+    Field(
+        description="Mails a second, over all workers; null: as many as it takes.",
+        strict=True, gt=0, le=MAX_RATE_PER_SECOND, allow_inf_nan=False,
+    ),
+]  # fmt: skip
+DailyQuota = Annotated[
+    int,
+    Field(
+        description="Mails a day in UTC, over all workers; null: as many as it takes.",
+        strict=True, ge=1, le=MAX_DAILY_QUOTA,
+    ),
+]  # fmt: skip
+Enabled = Annotated[bool, Field(strict=True, description="False: mail goes through the others.")]
 Config = Annotated[dict[str, Any], Field(max_length=100)]
 
 
@@ -153,8 +182,8 @@ class ProviderCreate(BaseModel):
     kind: str = Field(max_length=100, description="Names the service; see `GET /api/provider-kinds`.")
     name: Name
     config: Config = Field(default={}, repr=False, description="As the kind's `config_schema` says.")
-    sandbox: Annotated[bool, Field(strict=True)] = False
-    enabled: Annotated[bool, Field(strict=True)] = True
+    sandbox: Annotated[bool, Field(strict=True, description="True: its mail ends in the local mailbox.")] = False
+    enabled: Enabled = True
     position: Annotated[int, Field(strict=True, ge=1, le=MAX_PROVIDERS)] | None = Field(
         None, description="Its place in the route, from 1; left out, or beyond the end: last."
     )
@@ -170,7 +199,7 @@ class ProviderPatch(TypedDict, total=False):
     """What to change; what is left out stays."""
 
     name: Name
-    enabled: Annotated[bool, Field(strict=True)]
+    enabled: Enabled
     config: Annotated[
         Config,
         Field(
@@ -181,8 +210,8 @@ class ProviderPatch(TypedDict, total=False):
     from_email: SenderEmail | None
     from_name: SenderName | None
     sender_domains: SenderDomains | None
-    rate_per_second: Annotated[Rate | None, Field(description="Null: as many as it takes.")]
-    daily_quota: Annotated[DailyQuota | None, Field(description="Null: as many as it takes.")]
+    rate_per_second: Rate | None
+    daily_quota: DailyQuota | None
     sandbox_mode: Annotated[SandboxMode, Field(description="Sandbox providers only.")]
     sandbox_failure_rate: Annotated[float, Field(strict=True, ge=0, le=1, description="Sandbox providers only.")]
     version: Annotated[int, Field(strict=True, description="Refused with 409 when the provider has another by now.")]

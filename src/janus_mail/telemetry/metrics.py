@@ -28,7 +28,8 @@ _SHARED: Final = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 if _SHARED:
     Path(_SHARED).mkdir(parents=True, exist_ok=True)
 
-disable_created_metrics()  # a series more for each, which says when this process began to count
+# Else each has a series more, which says when this process began to count.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -158,9 +159,7 @@ def _request(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(method, route, str(status)), REQUEST_DURATION.labels(route)
 
 
-def registry_with(
-    others: Callable[[], Iterable[Metric]], *, without: Iterable[Collector] = ()
-) -> CollectorRegistry:
+def registry_with(others: Callable[[], Iterable[Metric]], *, without: Iterable[Collector] = ()) -> CollectorRegistry:
     """This process's metrics but for those `without`, then what `others` answers, asked anew each time."""
     registry = CollectorRegistry()
     registry.register(_Gathered(others, {family.name for metric in without for family in metric.collect()}))

@@ -11,12 +11,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from janus_mail.models.states import CircuitState
 from janus_mail.storage.database import CONNECTION_LOST, Database
 from janus_mail.telemetry.boot_clock import boot_clock_s
-from janus_mail.watch.overview import Overview, read
+from janus_mail.watch.overview import PUT_OFF, Overview, read
 
 _FRESH_S: Final = 1.0
 _AWAY: Final[tuple[type[BaseException], ...]] = (*CONNECTION_LOST, asyncpg.PostgresError)
 _PATIENCE_S: Final = 2.0
 _CIRCUIT_NUMBER: Final = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+_NOTHING_ELSE: Final = "worker"  # what is due waits for a worker to take it up
 _COUNTED: Final = ("due", "leased", "sending", "uncertain", "parked")
 
 _log = logging.getLogger(__name__)
@@ -68,17 +69,26 @@ def _of_messages(overview: Overview) -> Sequence[Metric]:
         " Counts stop at 10,000.",
         labels=["state", "priority"],
     )
+    waiting = GaugeMetricFamily(
+        "janus_waiting_messages",
+        "Messages that were due and have been put off, by what they wait for. Counts stop at 10,000.",
+        labels=["waiting_for", "priority"],
+    )
     oldest = GaugeMetricFamily(
         "janus_oldest_due_seconds",
-        "For how long the longest waiting message has been due and in no worker's hands; 0: none is.",
-        labels=["priority"],
+        "For how long the message that has been due longest has been due without being in a worker's hands, by what it"
+        " waits for; worker: for nothing else. 0: there is none.",
+        labels=["waiting_for", "priority"],
     )
     for priority, load in overview.loads.items():
         name = priority.name.lower()
         for state in _COUNTED:
             messages.add_metric([state, name], getattr(load, state))
-        oldest.add_metric([name], load.oldest_due_s)
-    return [messages, oldest]
+        oldest.add_metric([_NOTHING_ELSE, name], load.oldest_due_s)
+        for reason in PUT_OFF:
+            waiting.add_metric([reason, name], load.waiting[reason])
+            oldest.add_metric([reason, name], load.oldest_waiting_s[reason])
+    return [messages, waiting, oldest]
 
 
 def _of_circuits(overview: Overview) -> Sequence[Metric]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from janus_mail.models.states import CircuitState, Priority
+from janus_mail.models.states import CircuitState, Priority, WaitingFor
 from janus_mail.storage.database import Connection, Database
 from janus_mail.watch import queries
 
@@ -13,9 +13,12 @@ from janus_mail.watch import queries
 COUNTED_MOST: Final = 10_000
 _LANES_MOST: Final = 5_000
 _CIRCUITS_MOST: Final = 1_000
+_USED_UP_MOST: Final = 1_000
 _ALIVE_S: Final = 30.0  # workers say that they live every patrol, 5 s
 _RATE_OVER_S: Final = 3.0
 _SLOW_TRY_S: Final = 5.0
+# Why a scheduled message is not tried though it was due; what is uncertain is counted as that.
+PUT_OFF: Final = (WaitingFor.RETRY, WaitingFor.RATE, WaitingFor.CIRCUIT, WaitingFor.QUOTA)
 _RATE_COUNTED_MOST: Final = 100_000  # of each provider, so that a rate of many thousands is still right
 
 
@@ -28,7 +31,10 @@ class Load:
     sending: int = 0
     uncertain: int = 0
     parked: int = 0
-    oldest_due_s: float = 0.0  # for how long the first of the due ones has been due
+    oldest_due_s: float = 0.0  # for how long the first of the due ones has been due, counted from its due time
+    # Due, and put off until some later time, by reason; and for how long the first of these has been due.
+    waiting: dict[WaitingFor, int] = field(default_factory=lambda: dict.fromkeys(PUT_OFF, 0))
+    oldest_waiting_s: dict[WaitingFor, float] = field(default_factory=lambda: dict.fromkeys(PUT_OFF, 0.0))
     sent_per_s: float = 0.0  # over the last seconds; only where it was asked for
 
 
@@ -47,6 +53,17 @@ class CircuitNow:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedUp:
+    """A provider in use that is given no more mail on this day in UTC."""
+
+    provider_id: uuid.UUID
+    provider: str
+    kind: str
+    daily_quota: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """At the instant `at`, by the database's clock."""
 
@@ -55,6 +72,7 @@ class Overview:
     paused_workspaces: int
     loads: dict[Priority, Load] = field(default_factory=lambda: {priority: Load() for priority in Priority})
     circuits: list[CircuitNow] = field(default_factory=list)
+    used_up: list[UsedUp] = field(default_factory=list)
 
 
 async def read(database: Database, *, rate: bool = False) -> Overview:
@@ -71,8 +89,13 @@ async def read(database: Database, *, rate: bool = False) -> Overview:
             setattr(load, row["state"], row["many"])
             if row["oldest_s"] is not None:
                 load.oldest_due_s = max(row["oldest_s"], 0.0)
+        for row in await connection.fetch(queries.WAITING, COUNTED_MOST, _LANES_MOST):
+            load, reason = overview.loads[Priority(row["priority"])], WaitingFor(row["waiting_for"])
+            load.waiting[reason] = row["many"]
+            load.oldest_waiting_s[reason] = max(row["oldest_s"], 0.0)
         for row in await connection.fetch(queries.CIRCUITS, _CIRCUITS_MOST):
             overview.circuits.append(CircuitNow(**{**row, "state": CircuitState(row["state"])}))
+        overview.used_up.extend(UsedUp(**row) for row in await connection.fetch(queries.USED_UP, _USED_UP_MOST))
         if rate:
             await _read_rate(connection, overview)
     return overview

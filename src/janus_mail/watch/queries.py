@@ -7,9 +7,9 @@ is meant, so that no statistics lead elsewhere.
 
 from janus_mail.delivery.queries.clock import CLOCK
 
-# One row a (state, priority) with messages; `due` is the part of the scheduled whose time has come, `oldest_s` for how
-# long the first of it waits. What a paused workspace has is not due. $1 counts stop here; $2 lanes (workspaces with
-# something scheduled) that are looked at for each priority.
+# One row a (state, priority) with messages; `due` is the part of the scheduled whose time has come and that no worker
+# has, `oldest_s` for how long the first of those counted has been due. What a paused workspace has is not due.
+# $1 counts stop here; $2 lanes (workspaces with something scheduled) that are looked at for each priority.
 LOAD = f"""
     WITH RECURSIVE {CLOCK},
     lane AS (
@@ -42,13 +42,13 @@ LOAD = f"""
         WHERE troubled.number < $2
     )
     SELECT 'due' AS state, p.priority, counted.many,
-           extract(epoch FROM (SELECT now FROM clock) - oldest.at)::float8 AS oldest_s
+           extract(epoch FROM (SELECT now FROM clock) - least(oldest.at, counted.first_due_at))::float8 AS oldest_s
     FROM (VALUES (0), (1), (2)) AS p (priority)
     CROSS JOIN LATERAL (SELECT min(oldest_at) AS at FROM due_lane WHERE due_lane.priority = p.priority) oldest
     CROSS JOIN LATERAL (
-        SELECT count(*)::int AS many FROM (
-            SELECT FROM due_lane CROSS JOIN LATERAL (
-                SELECT FROM messages m
+        SELECT count(*)::int AS many, min(due_at) AS first_due_at FROM (
+            SELECT waiting.due_at FROM due_lane CROSS JOIN LATERAL (
+                SELECT m.due_at FROM messages m
                 WHERE m.state = 'scheduled' AND m.priority = due_lane.priority
                   AND m.workspace_id = due_lane.workspace_id AND m.next_try_at <= (SELECT now FROM clock)
                 ORDER BY m.priority, m.workspace_id, m.next_try_at, m.id LIMIT $1
@@ -76,6 +76,43 @@ LOAD = f"""
     ) parked GROUP BY parked.priority
 """  # noqa: S608
 
+# What is due and was put off: one row a (reason, priority), with how many are not tried before some later time, and for
+# how long the first of those looked at has been due. Without paused workspaces. $1 messages that are looked at for each
+# reason; $2 lanes (a workspace and a reason). BETWEEN, because = would leave nothing to order by, and a bitmap would be
+# made of all that waits.
+WAITING = f"""
+    WITH RECURSIVE {CLOCK},
+    lane AS (
+        (SELECT workspace_id, waiting_for, 1 AS number FROM messages
+         WHERE state = 'scheduled' AND waiting_for IS NOT NULL ORDER BY workspace_id, waiting_for LIMIT 1)
+        UNION ALL
+        SELECT following.*, lane.number + 1 FROM lane CROSS JOIN LATERAL (
+            SELECT m.workspace_id, m.waiting_for FROM messages m
+            WHERE m.state = 'scheduled' AND m.waiting_for IS NOT NULL
+              AND (m.workspace_id, m.waiting_for) > (lane.workspace_id, lane.waiting_for)
+            ORDER BY m.workspace_id, m.waiting_for LIMIT 1
+        ) following
+        WHERE lane.number < $2
+    ),
+    going AS MATERIALIZED (
+        SELECT lane.* FROM lane JOIN workspaces w ON w.id = lane.workspace_id AND w.paused_at IS NULL
+    )
+    SELECT reason.waiting_for, first_of_them.priority,
+           (count(*) FILTER (WHERE first_of_them.next_try_at > clock.now))::int AS many,
+           extract(epoch FROM clock.now - min(first_of_them.due_at))::float8 AS oldest_s
+    FROM clock, (VALUES ('retry'), ('rate'), ('circuit'), ('quota')) AS reason (waiting_for)
+    CROSS JOIN LATERAL (
+        SELECT m.priority, m.due_at, m.next_try_at FROM going CROSS JOIN LATERAL (
+            SELECT priority, due_at, next_try_at FROM messages
+            WHERE state = 'scheduled' AND waiting_for IS NOT NULL  -- the index's own condition
+              AND workspace_id = going.workspace_id AND waiting_for BETWEEN going.waiting_for AND going.waiting_for
+            ORDER BY workspace_id, waiting_for LIMIT $1
+        ) m
+        WHERE going.waiting_for = reason.waiting_for LIMIT $1
+    ) first_of_them
+    GROUP BY reason.waiting_for, first_of_them.priority, clock.now
+"""  # noqa: S608
+
 # Every circuit that is or was open, of providers that are in use; one whose rest is over lets the next mail try.
 # $1 at most so many, those that are not closed first.
 CIRCUITS = f"""
@@ -87,6 +124,17 @@ CIRCUITS = f"""
     FROM clock, providers p LEFT JOIN circuits c ON c.provider_id = p.id
     WHERE p.enabled AND p.deleted_at IS NULL
     ORDER BY coalesce(c.state, 'closed') = 'closed', c.since DESC, p.id, c.sender_domain LIMIT $1
+"""  # noqa: S608
+
+# Providers in use whose quota of this day in UTC is used up. $1 at most so many.
+USED_UP = f"""
+    WITH {CLOCK}
+    SELECT p.id AS provider_id, p.name AS provider, p.kind, p.daily_quota,
+           ((clock.now AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC' AS until
+    FROM clock, providers p JOIN provider_usage u ON u.provider_id = p.id
+    WHERE p.enabled AND p.deleted_at IS NULL AND p.daily_quota IS NOT NULL
+      AND u.day = (clock.now AT TIME ZONE 'UTC')::date AND u.used >= p.daily_quota
+    ORDER BY p.id LIMIT $1
 """  # noqa: S608
 
 # $1 seconds after which a worker that was not seen counts as gone.

@@ -16,7 +16,7 @@ from janus_mail.errors import NotFound
 from janus_mail.storage.database import CONNECTION_LOST
 from janus_mail.storage.migrate import is_migrated
 from janus_mail.storage.redis import REDIS_AWAY
-from janus_mail.telemetry.metrics import registry_with
+from janus_mail.telemetry.metrics import WORKERS_OWN, registry_with
 from janus_mail.watch import gauges
 from janus_mail.web.context import Context
 from janus_mail.web.errors import REQUEST_ID_HEADER, responses
@@ -50,7 +50,7 @@ router = APIRouter(tags=["Health"])
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", responses={200: {"headers": REQUEST_ID_HEADER}})
+@router.get("/healthz", summary="Whether the process lives", responses={200: {"headers": REQUEST_ID_HEADER}})
 async def is_alive() -> Liveness:
     """Whether the process lives. Asks nothing of the database: restarting us would not bring it back."""
     return Liveness()
@@ -59,6 +59,7 @@ async def is_alive() -> Liveness:
 @router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
+    summary="Whether it can work",
     responses={
         200: {"headers": REQUEST_ID_HEADER},
         503: {
@@ -80,6 +81,7 @@ async def is_ready(request: Request, response: Response) -> Readiness:
 
 @router.get(
     "/metrics",
+    summary="Read the metrics",
     response_class=PlainTextResponse,
     responses={
         200: {
@@ -97,7 +99,8 @@ async def show_metrics(request: Request) -> Response:
     if any(name in request.headers for name in _FORWARDED):
         raise NotFound("Metrics are not shown through a proxy: ask this process itself.")
     families = await _gauges(request.app.state)
-    return Response(generate_latest(registry_with(lambda: families)), media_type=CONTENT_TYPE_LATEST)
+    registry = registry_with(lambda: families, without=WORKERS_OWN)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _gauges(state: State) -> Sequence[Metric]:

@@ -12,7 +12,7 @@ SUMMARY: Final = "Give it an email and a time; it leaves at that time, once, thr
 DESCRIPTION: Final = """
 Schedule a mail with one request:
 
-    curl -X POST http://localhost:8000/api/events -H "Content-Type: application/json" \\
+    curl -X POST {address}/api/events -H "Content-Type: application/json" \\
       -H "Authorization: Bearer $JANUS_KEY" \\
       -d '{"email_subject": "Hello World", "email_content": "This is a test email.",
            "expected_sent_at": "2024-07-15T10:00:00", "recipients": "test@example.com"}'
@@ -49,15 +49,16 @@ TAGS: Final[list[dict[str, Any]]] = [
 class DocumentedApp(FastAPI):
     """FastAPI, whose document has nothing of the 422 that `web/errors.py` answers as 400."""
 
-    def __init__(self, *, public_url: str | None, **options: Any) -> None:
+    def __init__(self, *, public_url: str | None, port: int, **options: Any) -> None:
+        address = f"http://localhost:{port}" if public_url is None else public_url.rstrip("/")
         # First the address the document came from: «Try it out» works wherever it is shown.
         servers = [{"url": "/", "description": "This server"}]
         if public_url is not None:
-            servers.append({"url": public_url.rstrip("/"), "description": "Its public address"})
+            servers.append({"url": address, "description": "Its public address"})
         super().__init__(
             title=TITLE,
             summary=SUMMARY,
-            description=DESCRIPTION,
+            description=DESCRIPTION.replace("{address}", address),
             version=__version__,
             license_info={"name": "MIT", "identifier": "MIT"},
             openapi_tags=TAGS,

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Request, params
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from janus_mail.errors import InvalidInput, UnsupportedMediaType
+from janus_mail.errors import Detail, InvalidInput, UnsupportedMediaType
 from janus_mail.web.errors import REQUEST_ID_HEADER, responses
 
 _ALWAYS = (400, 401, 403, 405, 429, 503)
+_MOST_NAMED = 100
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # What is no UUID is no address of ours: `PATCH /api/events/batch` is 405 and not an event with a strange id.
 _ID = re.compile(r"\{(\w+_id)\}")
@@ -52,12 +53,17 @@ class ApiRoute(APIRoute):
         handle = super().get_route_handler()
         reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
 
+        takes_nothing = self.body_field is None and not _WITH_BODY.isdisjoint(self.methods or ())
+
         async def strict(request: Request) -> Response:
             if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:
                 raise InvalidInput("The character U+0000 is not allowed in an address.")
+            read = JsonRequest(request.scope, request.receive)
             if reads_json:
                 _require_json(request)
-            response = await handle(JsonRequest(request.scope, request.receive))
+            elif takes_nothing:
+                _refuse_fields(await read.body())
+            response = await handle(read)
             response.headers.setdefault("Cache-Control", "no-store")
             # The place of RateLimit-Limit, -Remaining and -Reset, when rate limits come.
             return response
@@ -91,6 +97,20 @@ def _require_json(request: Request) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if has_body and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise UnsupportedMediaType("Send JSON, with the header `Content-Type: application/json`.")
+
+
+def _refuse_fields(body: bytes) -> None:
+    """Where nothing is read, an object without fields is nothing too. Raises `InvalidInput`."""
+    try:
+        given = orjson.loads(body) if body.strip() else {}
+    except orjson.JSONDecodeError:
+        given = None
+    if given != {}:
+        fields = list(given)[:_MOST_NAMED] if isinstance(given, dict) else []
+        raise InvalidInput(
+            "This request takes no fields: send no body.",
+            details=[Detail(field, "There is no such field.") for field in fields],
+        )
 
 
 def _has_nul(value: Any) -> bool:

@@ -9,6 +9,9 @@ from janus_mail.errors import Detail, InvalidInput
 
 _PLACES = ("body", "query", "path", "header", "cookie")
 _PYDANTICS_OWN = frozenset(get_args(ErrorType))
+# An object is wanted; what pydantic calls it depends on what it is read into.
+_NO_OBJECT = frozenset({"model_attributes_type", "model_type", "dict_type", "mapping_type"})
+_WHOLE = "body"  # what is wrong is no single field
 _MOST_DETAILS = 100
 _UNKNOWN = object()
 
@@ -22,7 +25,8 @@ def invalid_input(errors: Sequence[Mapping[str, Any]], body: Any = _UNKNOWN) -> 
         return _invalid_json(errors[0])
     details: list[Detail] = []
     for error in errors:
-        detail = Detail(_field(error, body), _message(error))
+        field = _field(error, body)
+        detail = Detail(field, _message(error, field))
         if detail not in details and len(details) < _MOST_DETAILS:
             details.append(detail)
     if any(error["type"] == "missing" for error in errors):
@@ -31,7 +35,8 @@ def invalid_input(errors: Sequence[Mapping[str, Any]], body: Any = _UNKNOWN) -> 
     if ours is not None:
         return InvalidInput(ours["msg"], code=ours["type"], details=details)
     if len(details) == 1:
-        return InvalidInput(f"{details[0].field}: {details[0].message}", details=details)
+        about = "" if details[0].field == _WHOLE else f"{details[0].field}: "
+        return InvalidInput(f"{about}{details[0].message}", details=details)
     return InvalidInput(f"{len(details)} fields are not valid.", details=details)
 
 
@@ -40,12 +45,14 @@ def _invalid_json(error: Mapping[str, Any]) -> InvalidInput:
     return InvalidInput(f"The body is not valid JSON: {reason}.", code="invalid_json")
 
 
-def _message(error: Mapping[str, Any]) -> str:
+def _message(error: Mapping[str, Any], field: str) -> str:
     match error["type"]:
         case "missing":
             return "This field is required."
         case "extra_forbidden":
             return "There is no such field."
+        case kind if kind in _NO_OBJECT:
+            return "The body must be a JSON object." if field == _WHOLE else "This must be a JSON object."
         case _:
             text = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
             return text if text.endswith((".", "!", "?")) else f"{text}."
@@ -68,4 +75,4 @@ def _field(error: Mapping[str, Any], body: Any) -> str:
         if data is _UNKNOWN or (isinstance(data, Mapping) and (step in data or absent)):
             path += f".{step}" if path else step
             data = data.get(step, _UNKNOWN) if isinstance(data, Mapping) else _UNKNOWN
-    return path or "body"
+    return path or _WHOLE

@@ -189,11 +189,12 @@ RENEW_PATIENCE = f"""
     FROM held, clock WHERE m.id = held.id
 """  # noqa: S608
 
-# How many wait for their time or their next try, are due, and are leaving. $1 workspace.
+# How many wait for their time or their next try, are due, are leaving, and are uncertain. $1 workspace.
 WAITING = f"""
     WITH {CLOCK}
     SELECT count(*)::int AS waiting, (count(*) FILTER (WHERE next_try_at <= clock.now))::int AS due,
            (SELECT count(*)::int FROM messages WHERE workspace_id = $1 AND state = 'leased') AS held,
-           (SELECT count(*)::int FROM messages WHERE workspace_id = $1 AND state = 'sending') AS sending
+           (SELECT count(*)::int FROM messages WHERE workspace_id = $1 AND state = 'sending') AS sending,
+           (SELECT count(*)::int FROM messages WHERE workspace_id = $1 AND state = 'uncertain') AS uncertain
     FROM messages, clock WHERE workspace_id = $1 AND state = 'scheduled' AND priority IN (0, 1, 2)
 """  # noqa: S608
