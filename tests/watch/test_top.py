@@ -14,7 +14,10 @@ __all__ = ["janus", "named", "quick", "shop"]
 
 
 @pytest.mark.usefixtures("named")
-async def test_top_once_shows_what_is_due_and_which_provider_takes_no_mail(janus: Janus, shop: Workshop) -> None:
+async def test_top_once_shows_what_is_due_and_which_provider_takes_no_mail(
+    janus: Janus, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     provider_id = await shop.provider("Main [post]", "ses")
     await shop.event("a@example.org", "b@example.org", due_in_s=-90, priority=0)
     await break_circuit(shop, provider_id, rests_for="30 seconds")
