@@ -121,7 +121,7 @@ class Engine:
         full = [key for key in self._held if left_to(key, self._held, self._most_holds) <= 0]
         seconds = await self._claimer.seconds_to_next(full)
         tick = self._settings.patrol_seconds
-        await self._sleep(tick if seconds is None else min(max(seconds, 0.001), tick))
+        await self._sleep(tick if seconds is None else min(max(seconds, 0.003), tick))
 
     async def _wait_for_room(self) -> int:
         """How many more to claim: so many in work, and one batch waiting for its turn. What does not move may fill that
