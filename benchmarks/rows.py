@@ -54,6 +54,15 @@ _MESSAGES = f"""
                                     CASE WHEN $7::text = 'sent' THEN due_at END AS at) AS sent
 """
 
+# The ids end now, or begin behind those of an earlier fill. $1 how many.
+_BASE_MS = """
+    WITH newest (id) AS (
+        (SELECT id FROM events ORDER BY id DESC LIMIT 1) UNION ALL (SELECT id FROM messages ORDER BY id DESC LIMIT 1)
+    )
+    SELECT greatest((extract(epoch FROM clock_timestamp()) * 1000)::int8 - $1::int8,
+                    (SELECT max(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::int8) + 1 FROM newest))
+"""
+
 # $1 provider, $2 workspace, $3 the first message's id.
 _ATTEMPTS = """
     INSERT INTO attempts (id, workspace_id, message_id, number, round, fence, worker_id, provider_id, provider_kind,
@@ -95,7 +104,7 @@ async def fill(database: Database, workspaces: list[uuid.UUID], wanted: Fill) ->
     """
     content = letter(0)
     events = -(-wanted.messages // wanted.recipients)
-    base_ms = await database.pool.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8") - events
+    base_ms = await database.pool.fetchval(_BASE_MS, events)
     values = (
         wanted.recipients, wanted.priority, wanted.state, wanted.due_from.total_seconds(),
         wanted.due_to.total_seconds(), max(events, 1),
