@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
+from janus_mail.availability.admission import Admission
 from janus_mail.availability.circuits import (
     Circuits,
     CircuitTimes,
@@ -17,11 +18,18 @@ from janus_mail.availability.circuits import (
     open_by_hand,
     settings_changed,
 )
+from janus_mail.availability.provider_book import ProviderBook
+from janus_mail.availability.quotas import Quotas
+from janus_mail.availability.rates import Rates
+from janus_mail.availability.rests import Rests
 from janus_mail.delivery.control import try_waiting_now
 from janus_mail.models.states import CircuitState
-from janus_mail.providers.outcomes import ProviderBroken, ProviderDown
+from janus_mail.providers.outcomes import ProviderBroken, ProviderDown, RecipientDeferred, RecipientRejected, Refused
+from janus_mail.providers.timeouts import Timeouts
+from janus_mail.storage.secrets import SecretBox
 from janus_mail.telemetry.boot_clock import boot_clock_s
 from janus_mail.worker import WorkerProcess
+from tests.conftest import TEST_KEY
 from tests.delivery.conftest import Workshop, working
 
 TIMES = CircuitTimes(open_s=30, cap_s=600)
@@ -301,3 +309,28 @@ async def test_what_waits_for_a_rate_leaves_as_its_places_come_free_though_the_e
         worker.engine.wake()
         for event_id in events:
             await shop.until(event_id, "sent", within_s=6)
+
+
+async def test_a_group_put_off_with_everyone_else_keeps_what_was_said_of_each_recipient(shop: Workshop) -> None:
+    circuits = await circuits_of(shop)
+    scope = Scope(shop.workspace_id, await shop.provider())
+    for n in range(4):
+        later = RecipientDeferred("450 4.2.0")
+        await circuits.hear(scope, uuid7(), f"ann@domain{n}.example", later, began_s=boot_clock_s())
+    error = RecipientDeferred("450 4.2.0")
+    error.refused = (Refused("ben@example.org", RecipientRejected("550 5.1.1")),)
+    judged = circuits.judge(scope, "cy@another.example", error)
+    assert isinstance(judged, ProviderDown)
+    assert judged.refused == error.refused
+
+
+async def test_a_try_that_may_have_reached_the_service_stays_counted_toward_its_quota(shop: Workshop) -> None:
+    await shop.provider(daily_quota=1)
+    (provider,) = await ProviderBook(shop.database, SecretBox([TEST_KEY]), Timeouts()).of(shop.workspace_id)
+    quotas = Quotas(shop.database)
+    admission = Admission(await circuits_of(shop), Rests(), Rates(None, lambda: 1), quotas)
+    assert await admission.take(provider, "example.com") is None
+    await admission.not_tried(provider, "example.com", begun=True)
+    refusal = await admission.take(provider, "example.com")
+    assert refusal is not None
+    assert refusal.waiting_for == "quota"

@@ -46,7 +46,7 @@ class Admission:
                 why = f"{provider.name}: its circuit is open"
                 return Refusal(wait_s, WaitingFor.CIRCUIT, why, queue=(scope, circuit.number))
         if (rest_s := self.rests.rest_s(provider)) > 0:
-            return Refusal(rest_s, WaitingFor.RATE, f"{provider.name}: it asked for a rest", queue=provider)
+            return Refusal(rest_s, WaitingFor.RATE, f"{provider.name}: it asked for a rest", queue=provider.id)
         return None
 
     def wait_s(self, refusal: Refusal) -> float:
@@ -75,9 +75,11 @@ class Admission:
                 )
         return None
 
-    async def not_tried(self, provider: ConfiguredProvider, sender_domain: str) -> None:
-        """The mail went no further than `take`: it counts for nothing, and another may be the probe."""
-        self._give_back(provider)
+    async def not_tried(self, provider: ConfiguredProvider, sender_domain: str, *, begun: bool = False) -> None:
+        """Nothing was learned of the provider, so another mail may be the probe. What had not begun counts for nothing
+        either; what had may have reached the service."""
+        if not begun:
+            self._give_back(provider)
         for scope in _scopes(provider, sender_domain):
             await self.circuits.release(scope)
 

@@ -141,7 +141,11 @@ class Circuits:
             many = streak is not None and streak.puts_off_all_with(recipient)
         else:
             many = circuit.reason.startswith(PUT_OFF)
-        return PutOffAll(error.code, error.response, retry_after_s=error.retry_after_s) if many else error
+        if not many:
+            return error
+        judged = PutOffAll(error.code, error.response, retry_after_s=error.retry_after_s)
+        judged.refused = error.refused
+        return judged
 
     async def hear(
         self, scope: Scope, message_id: uuid.UUID, recipient: str, error: DeliveryError | None, *, began_s: float

@@ -109,7 +109,11 @@ class Sender:
     async def _try(self, step: _Step) -> bool:
         """One try, recorded. True: another provider, now."""
         hold, provider = step.hold, step.provider
-        out = outgoing(hold, step.event, step.sender, provider.id)
+        try:
+            out = outgoing(hold, step.event, step.sender, provider.id)
+        except Exception:
+            await self._admission.not_tried(provider, step.sender.domain)
+            raise
         assert provider.adapter is not None  # noqa: S101  (the route saw to it)
         ended: Accepted | DeliveryError
         limit = asyncio.timeout(None)
@@ -120,7 +124,7 @@ class Sender:
         except DeliveryError as error:
             ended = self._admission.circuits.judge(step.scope, hold.recipient, error)
         except (LeaseLost, asyncio.CancelledError):
-            await self._admission.not_tried(provider, step.sender.domain)
+            await self._admission.not_tried(provider, step.sender.domain, begun=attempt.opened)
             raise
         except Exception as fault:
             ended = self._explained(hold, provider, fault, attempt, stalled=limit.expired())

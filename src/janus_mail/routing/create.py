@@ -8,7 +8,7 @@ from typing import Required, TypedDict, Unpack
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from janus_mail.delivery.control import try_waiting_now
+from janus_mail.delivery.control import try_all_waiting_now, try_waiting_now
 from janus_mail.errors import Conflict
 from janus_mail.routing import queries
 from janus_mail.routing.config import valid_config
@@ -58,6 +58,7 @@ async def accept_provider(
             if once:
                 await idempotency.keep(connection, workspace_id, once, resource_id=provider_id)
     if kept is None:
+        await try_all_waiting_now(context.database, workspace_id)  # what did not fit into the transaction
         await context.list_cache.renew(workspace_id)
         context.bell.ring([datetime.now(UTC)])
     return await read_provider(context.database, context.secrets, workspace_id, provider_id), kept is not None
