@@ -1,9 +1,9 @@
 """Writes down what happens to a message, durably, before and after each try."""
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import NamedTuple, TypeAlias
 
 import asyncpg
 
@@ -17,12 +17,13 @@ from janus_mail.storage.database import Connection, Database
 from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
+_Writer: TypeAlias = "Connection | asyncpg.Pool[asyncpg.Record]"
+
 _LAST_ERROR_MOST = 300
 _RESPONSE_MOST = 2000  # characters; the rest of what a server said is of no use to anyone
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(NamedTuple):
     """A try that is about to become irrevocable."""
 
     hold: Hold
@@ -34,8 +35,7 @@ class Begin:
     dated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     """What the sandbox caught instead of sending."""
 
     sender: str
@@ -44,8 +44,7 @@ class Captured:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """How a try ended, and where the message goes from there."""
 
     hold: Hold
@@ -67,9 +66,13 @@ class Finish:
     captured: Captured | None = None
     recipients: tuple[RecipientResult, ...] = ()  # of a group
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it ended as nearly all do: begun, accepted, sent."""
+        return self.opened and self.outcome is Outcome.ACCEPTED and self.next_state is State.SENT
 
-@dataclass(frozen=True, slots=True)
-class LetGo:
+
+class LetGo(NamedTuple):
     """A message that ends or waits without another try."""
 
     hold: Hold
@@ -89,8 +92,10 @@ class Recorder:
         self._lease_s = lease_s
         self._grace_s = grace_s
         self.on_wait: Callable[[float], None] = lambda _: None  # told after how many seconds something is due again
-        self.begin = Coalescer(self._begin, delay_s=0.003, keep=lambda item: item.hold.deadline_s > boot_clock_s())
-        self.finish = Coalescer(self._finish, delay_s=0.005)
+        self.begin = Coalescer(
+            self._begin, delay_s=0.003, lanes=1, keep=lambda item: item.hold.deadline_s > boot_clock_s()
+        )
+        self.finish = Coalescer(self._finish, delay_s=0.005, lanes=1)
         self.let_go = Coalescer(self._let_go, delay_s=0.005)
         self.late_proof = Coalescer(self._late_proof, delay_s=0.0)
 
@@ -108,7 +113,11 @@ class Recorder:
             [i.message_id_header for i in items], [i.dated_at for i in items],
         )  # fmt: skip
         metrics.written_together("begin", len(items))
-        begun = {row["id"]: row["left_s"] for row in rows}
+        begun = {row["id"]: self._lease_s for row in rows}
+        if missing := [item for item in items if item.attempt_id not in begun]:
+            asked = [i.attempt_id for i in missing], [i.hold.fence for i in missing]
+            rows = await self._database.pool.fetch(tries.BEGUN_BEFORE, *asked)
+            begun |= {row["id"]: row["left_s"] for row in rows}
         for item in items:
             if item.attempt_id in begun:
                 item.hold.renewed(asked_at_s, begun[item.attempt_id])
@@ -133,12 +142,34 @@ class Recorder:
                     self.on_wait(item.wait_s)
         return [item.attempt_id in finished for item in items]
 
-    async def _close(
-        self, connection: "Connection | asyncpg.Pool[asyncpg.Record]", items: Sequence[Finish]
-    ) -> dict[uuid.UUID, bool]:
-        """Which attempts are closed as given, and whether it was this statement that closed them."""
+    async def _close(self, connection: _Writer, items: Sequence[Finish]) -> dict[uuid.UUID, bool]:
+        """Which attempts are closed as given, and whether it was this call that closed them."""
+        closed: dict[uuid.UUID, bool] = {}
+        if plain := [item for item in items if item.is_plain]:
+            closed |= dict.fromkeys(await self._close_plain(connection, plain), True)
+        if others := [item for item in items if not item.is_plain]:
+            closed |= dict.fromkeys(await self._close_others(connection, others), True)
+        if missing := [item for item in items if item.attempt_id not in closed]:
+            rows = await connection.fetch(
+                tries.FINISHED_BEFORE, [i.attempt_id for i in missing], [i.outcome.value for i in missing],
+                [_clean(i.code) for i in missing],
+            )  # fmt: skip
+            closed |= {row["id"]: False for row in rows}
+        return closed
+
+    async def _close_plain(self, connection: _Writer, items: Sequence[Finish]) -> Iterable[uuid.UUID]:
         rows = await connection.fetch(
-            tries.FINISH, self.worker_id, self._lease_s, self._grace_s,
+            tries.FINISH, self.worker_id,
+            [i.attempt_id for i in items], [i.hold.id for i in items], [i.hold.fence for i in items],
+            [i.provider_id for i in items], [_clean(i.code) for i in items], [_clean(i.response) for i in items],
+            [i.dispatched_ms for i in items], [i.latency_ms for i in items],
+            [i.provider_message_id and _clean(i.provider_message_id) for i in items],
+        )  # fmt: skip
+        return [row["id"] for row in rows]
+
+    async def _close_others(self, connection: _Writer, items: Sequence[Finish]) -> Iterable[uuid.UUID]:
+        rows = await connection.fetch(
+            tries.FINISH_OTHERWISE, self.worker_id, self._lease_s, self._grace_s,
             [i.attempt_id for i in items], [i.hold.id for i in items], [i.hold.fence for i in items],
             [i.opened for i in items], [i.provider_id for i in items], [i.provider_kind for i in items],
             [i.provider_name for i in items], [i.outcome.value for i in items], [_clean(i.code) for i in items],
@@ -147,7 +178,7 @@ class Recorder:
             [i.provider_message_id and _clean(i.provider_message_id) for i in items],
             [i.next_round for i in items], [_last_error(i) for i in items], [i.hold.reached for i in items],
         )  # fmt: skip
-        return {row["id"]: row["now"] for row in rows}
+        return [row["id"] for row in rows]
 
     async def _let_go(self, items: Sequence[LetGo]) -> list[bool]:
         rows = await self._database.pool.fetch(

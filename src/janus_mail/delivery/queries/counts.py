@@ -2,9 +2,9 @@
 
 # Up to $1 marks that no other roll-up has.
 TAKE_DIRTY = """
-    DELETE FROM event_dirty WHERE id IN (
+    DELETE FROM event_dirty WHERE id = ANY(ARRAY(
         SELECT id FROM event_dirty ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
-    ) RETURNING event_id
+    )) RETURNING event_id
 """
 
 # All marks of the events $1; waits for a roll-up that has some, so that its counts are written when this returns.

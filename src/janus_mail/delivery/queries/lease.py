@@ -1,6 +1,6 @@
 """Claiming and holding: who may send what, until when."""
 
-from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED
+from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED, PAUSED_ONES
 
 _LEASE = f"""
     WITH {CLOCK}, {{picked}},
@@ -13,7 +13,7 @@ _LEASE = f"""
             fence = m.fence + 1, version = m.version + 1, waiting_for = NULL,
             give_up_at = m.give_up_at + coalesce(clock.now - m.put_off_at, interval '0'), put_off_at = NULL,
             leased_by = $2, lease_expires_at = clock.now + $3 * interval '1 second'
-        FROM picked, clock WHERE m.id = picked.id
+        FROM clock WHERE m.id = ANY(ARRAY(SELECT id FROM picked))  -- a LIMIT's rows would be overestimated
         RETURNING m.*
     ),
     marked AS (
@@ -47,10 +47,12 @@ CLAIM_BY_LANE = _LEASE.format(
         SELECT lane.id FROM lanes CROSS JOIN LATERAL (
             SELECT m.id FROM messages m
             WHERE m.state = 'scheduled' AND m.priority = lanes.priority AND m.workspace_id = lanes.workspace_id
-              AND m.next_try_at <= (SELECT now FROM clock) AND {NOT_PAUSED}
+              AND (m.priority, m.workspace_id, m.next_try_at)
+                  <= (lanes.priority, lanes.workspace_id, (SELECT now FROM clock))
             ORDER BY m.next_try_at, m.id LIMIT lanes.k
             FOR UPDATE SKIP LOCKED
         ) lane
+        WHERE lanes.workspace_id <> {PAUSED_ONES}
     )"""  # noqa: S608
 )
 
@@ -100,7 +102,7 @@ NEXT_DUE_WITHOUT = f"""
 
 CONTENT = """
     SELECT id, version, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata, send_as,
-           group_recipients, provider_id, failover, created_at
+           group_recipients, recipients_count, provider_id, failover, created_at
     FROM events WHERE id = ANY($1::uuid[])
 """
 

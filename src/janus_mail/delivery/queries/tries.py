@@ -2,48 +2,57 @@
 
 from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED
 
-# $1 worker, $2 lease in seconds, then one array a column. Answers the attempts that are open and
-# ours, and how long their leases last.
+# The messages are locked in the order of their ids. `state || ''` keeps the planner from reading a whole partial index
+# for each of them when its statistics say that hardly anything is in that state.
+
+# $1 worker, $2 lease in seconds, then one array a column. Answers the attempts that are open and ours.
 BEGIN = f"""
     WITH {CLOCK},
-    asked AS (
+    asked AS MATERIALIZED (
         SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::int8[], $6::uuid[], $7::text[], $8::text[], $9::text[],
                              $10::timestamptz[])
             AS a (attempt_id, message_id, fence, provider_id, provider_kind, provider_name, message_id_header, dated_at)
+        ORDER BY message_id
     ),
     held AS MATERIALIZED (
-        SELECT m.id FROM messages m JOIN asked a ON a.message_id = m.id, clock
-        WHERE m.fence = a.fence AND m.leased_by = $1 AND m.state = 'leased' AND m.lease_expires_at > clock.now
-          AND (m.expires_at IS NULL OR m.expires_at > clock.now) AND {NOT_PAUSED}
-        ORDER BY m.id FOR UPDATE OF m
+        SELECT a.* FROM clock CROSS JOIN asked a CROSS JOIN LATERAL (
+            SELECT FROM messages m
+            WHERE m.id = a.message_id AND m.fence = a.fence AND m.leased_by = $1 AND m.state || '' = 'leased'
+              AND m.lease_expires_at > clock.now AND (m.expires_at IS NULL OR m.expires_at > clock.now)
+              AND {NOT_PAUSED}
+            FOR UPDATE
+        ) m
     ),
     moved AS (
         UPDATE messages m
-        SET state = 'sending', attempt_count = m.attempt_count + 1, provider_id = a.provider_id,
+        SET state = 'sending', attempt_count = m.attempt_count + 1, provider_id = held.provider_id,
             lease_expires_at = clock.now + $2 * interval '1 second',
-            message_id_header = coalesce(m.message_id_header, a.message_id_header),
-            dated_at = coalesce(m.dated_at, a.dated_at), version = m.version + 1
-        FROM held, asked a, clock WHERE m.id = held.id AND a.message_id = held.id
-        RETURNING m.id, m.workspace_id, m.event_id, m.attempt_count, m.round, m.fence
-    ),
-    opened AS (
-        INSERT INTO attempts (id, workspace_id, message_id, number, round, fence, worker_id, provider_id,
-                              provider_kind, provider_name, started_at)
-        SELECT a.attempt_id, m.workspace_id, m.id, m.attempt_count, m.round, m.fence, $1, a.provider_id,
-               a.provider_kind, a.provider_name, clock.now
-        FROM moved m JOIN asked a ON a.message_id = m.id, clock
-        RETURNING id
+            message_id_header = coalesce(m.message_id_header, held.message_id_header),
+            dated_at = coalesce(m.dated_at, held.dated_at), version = m.version + 1
+        FROM held, clock WHERE m.id = held.message_id
+        RETURNING m.workspace_id, m.event_id, m.attempt_count, m.round, held.*
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
-    SELECT id, $2::float8 AS left_s FROM opened
-    UNION ALL  -- begun by an earlier try of this statement whose commit we did not hear of
-    SELECT t.id, extract(epoch FROM m.lease_expires_at - clock.now)::float8
-    FROM clock, attempts t JOIN asked a ON a.attempt_id = t.id JOIN messages m ON m.id = t.message_id
-    WHERE m.state = 'sending' AND m.fence = a.fence AND t.finished_at IS NULL AND m.lease_expires_at > clock.now
+    INSERT INTO attempts (id, workspace_id, message_id, number, round, fence, worker_id, provider_id, provider_kind,
+                          provider_name, started_at)
+    SELECT attempt_id, workspace_id, message_id, attempt_count, round, fence, $1, provider_id, provider_kind,
+           provider_name, clock.now
+    FROM moved, clock
+    RETURNING id
 """  # noqa: S608
 
+# Of these attempts, with their fences, those that an earlier try of BEGIN opened whose commit was not heard of; and how
+# long their leases still last. $1 uuid[] attempts, $2 int8[] fences.
+BEGUN_BEFORE = """
+    SELECT t.id, extract(epoch FROM m.lease_expires_at - clock_timestamp())::float8 AS left_s
+    FROM unnest($1::uuid[], $2::int8[]) AS a (id, fence)
+    JOIN attempts t ON t.id = a.id JOIN messages m ON m.id = t.message_id
+    WHERE m.state = 'sending' AND m.fence = a.fence AND t.finished_at IS NULL
+      AND m.lease_expires_at > clock_timestamp()
+"""
+
 # $1 worker, $2 lease, $3 grace in seconds, then one array a column. Answers the attempts that are closed as given.
-FINISH = f"""
+FINISH_OTHERWISE = f"""
     WITH {CLOCK},
     given AS MATERIALIZED (
         SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::int8[], $7::bool[], $8::uuid[], $9::text[], $10::text[],
@@ -52,33 +61,40 @@ FINISH = f"""
             AS g (attempt_id, message_id, fence, opened, provider_id, provider_kind, provider_name, outcome, code,
                   response, dispatched_ms, latency_ms, next_state, wait_s, waiting_for, provider_message_id, next_round,
                   last_error, reached)
+        ORDER BY message_id
     ),
     held AS MATERIALIZED (
-        SELECT m.id, m.attempt_count, m.lease_expires_at FROM messages m JOIN given g ON g.message_id = m.id
-        WHERE m.fence = g.fence AND m.leased_by = $1 AND m.state = CASE WHEN g.opened THEN 'sending' ELSE 'leased' END
-        ORDER BY m.id FOR UPDATE OF m
+        SELECT g.*, m.workspace_id, m.attempt_count, m.round, m.lease_expires_at
+        FROM given g CROSS JOIN LATERAL (
+            SELECT m.workspace_id, m.attempt_count, m.round, m.lease_expires_at FROM messages m
+            WHERE m.id = g.message_id AND m.fence = g.fence AND m.leased_by = $1
+              AND m.state = CASE WHEN g.opened THEN 'sending' ELSE 'leased' END
+            FOR UPDATE
+        ) m
     ),
     closed AS (
         UPDATE attempts t
-        SET finished_at = clock.now, outcome = g.outcome, code = g.code, response = g.response,
-            dispatched_at = clock.now - (g.latency_ms - g.dispatched_ms) * interval '1 millisecond',
-            started_at = clock.now - g.latency_ms * interval '1 millisecond', latency_ms = g.latency_ms
-        FROM given g JOIN held ON held.id = g.message_id, clock
-        WHERE g.opened AND t.id = g.attempt_id AND t.finished_at IS NULL
-        RETURNING t.id
+        SET finished_at = clock.now, outcome = held.outcome, code = held.code, response = held.response,
+            dispatched_at = clock.now - (held.latency_ms - held.dispatched_ms) * interval '1 millisecond',
+            started_at = clock.now - held.latency_ms * interval '1 millisecond', latency_ms = held.latency_ms
+        FROM held, clock
+        WHERE held.opened AND t.id = held.attempt_id AND t.outcome IS NULL
+        RETURNING held.*
     ),
     noted AS (  -- tries that ended before anything could leave, and so were never begun
         INSERT INTO attempts (id, workspace_id, message_id, number, round, fence, worker_id, provider_id, provider_kind,
                               provider_name, started_at, finished_at, outcome, code, response, latency_ms)
-        SELECT g.attempt_id, m.workspace_id, m.id, m.attempt_count + 1, m.round, m.fence, $1, g.provider_id,
-               g.provider_kind, g.provider_name, clock.now - g.latency_ms * interval '1 millisecond', clock.now,
-               g.outcome, g.code, g.response, g.latency_ms
-        FROM given g JOIN held ON held.id = g.message_id JOIN messages m ON m.id = held.id, clock
-        WHERE NOT g.opened
+        SELECT attempt_id, workspace_id, message_id, attempt_count + 1, round, fence, $1, provider_id, provider_kind,
+               provider_name, clock.now - latency_ms * interval '1 millisecond', clock.now, outcome, code, response,
+               latency_ms
+        FROM held, clock
+        WHERE NOT opened
         ON CONFLICT (id) DO NOTHING
         RETURNING id
     ),
-    done AS (SELECT id FROM closed UNION ALL SELECT id FROM noted),
+    done AS MATERIALIZED (
+        SELECT * FROM closed UNION ALL SELECT held.* FROM held JOIN noted ON noted.id = held.attempt_id
+    ),
     moved AS (
         UPDATE messages m
         SET state = CASE WHEN m.cancel_at IS NULL OR g.next_state NOT IN ('scheduled', 'leased') THEN g.next_state
@@ -94,21 +110,66 @@ FINISH = f"""
                                WHEN g.next_state = 'uncertain' THEN 'evidence' END,
             next_try_at = CASE g.next_state
                 WHEN 'scheduled' THEN least(clock.now + g.wait_s * interval '1 second', m.expires_at)
-                WHEN 'uncertain' THEN held.lease_expires_at + $3 * interval '1 second'
+                WHEN 'uncertain' THEN g.lease_expires_at + $3 * interval '1 second'
                 ELSE m.next_try_at END,
             leased_by = CASE WHEN g.next_state = 'leased' AND m.cancel_at IS NULL THEN m.leased_by END,
             lease_expires_at = CASE WHEN g.next_state = 'leased' AND m.cancel_at IS NULL
                                     THEN clock.now + $2 * interval '1 second' END
-        FROM given g JOIN done ON done.id = g.attempt_id JOIN held ON held.id = g.message_id, clock
+        FROM done g, clock
         WHERE m.id = g.message_id
         RETURNING m.workspace_id, m.event_id
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
-    SELECT id, true AS now FROM done
-    UNION ALL  -- closed by an earlier try of this statement whose commit we did not hear of
-    SELECT t.id, false FROM attempts t JOIN given g ON g.attempt_id = t.id
-    WHERE t.finished_at IS NOT NULL AND t.outcome = g.outcome AND t.code = g.code
+    SELECT attempt_id AS id FROM done
 """  # noqa: S608
+
+# The way nearly every try ends, as FINISH_OTHERWISE would write it: begun, accepted, sent. $1 worker, then one array a
+# column. Answers as it does.
+FINISH = f"""
+    WITH {CLOCK},
+    given AS MATERIALIZED (
+        SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::int8[], $5::uuid[], $6::text[], $7::text[], $8::int[],
+                             $9::int[], $10::text[])
+            AS g (attempt_id, message_id, fence, provider_id, code, response, dispatched_ms, latency_ms,
+                  provider_message_id)
+        ORDER BY message_id
+    ),
+    held AS MATERIALIZED (
+        SELECT g.* FROM given g CROSS JOIN LATERAL (
+            SELECT FROM messages m
+            WHERE m.id = g.message_id AND m.fence = g.fence AND m.leased_by = $1 AND m.state || '' = 'sending'
+            FOR UPDATE
+        ) m
+    ),
+    closed AS (
+        UPDATE attempts t
+        SET finished_at = clock.now, outcome = 'accepted', code = held.code, response = held.response,
+            dispatched_at = clock.now - (held.latency_ms - held.dispatched_ms) * interval '1 millisecond',
+            started_at = clock.now - held.latency_ms * interval '1 millisecond', latency_ms = held.latency_ms
+        FROM held, clock
+        WHERE t.id = held.attempt_id AND t.outcome IS NULL
+        RETURNING held.*
+    ),
+    moved AS (
+        UPDATE messages m
+        SET state = 'sent', version = m.version + 1, provider_id = g.provider_id,
+            provider_message_id = coalesce(g.provider_message_id, m.provider_message_id),
+            sent_at = coalesce(m.sent_at, clock.now), last_error = NULL, waiting_for = NULL, leased_by = NULL,
+            lease_expires_at = NULL
+        FROM closed g, clock
+        WHERE m.id = g.message_id
+        RETURNING m.workspace_id, m.event_id
+    ),
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
+    SELECT attempt_id AS id FROM closed
+"""  # noqa: S608
+
+# Of these attempts those that an earlier try of either closed whose commit was not heard of. $1 uuid[] attempts,
+# $2 text[] outcomes, $3 text[] codes.
+FINISHED_BEFORE = """
+    SELECT t.id FROM unnest($1::uuid[], $2::text[], $3::text[]) AS g (id, outcome, code) JOIN attempts t ON t.id = g.id
+    WHERE t.finished_at IS NOT NULL AND t.outcome = g.outcome AND t.code = g.code
+"""
 
 CAPTURE = """
     INSERT INTO captured_mails
@@ -153,14 +214,17 @@ LATE_PROOF = f"""
 # Let go of what was not begun: it waits, or it ends without a try. $1 worker, then one array a column.
 LET_GO = f"""
     WITH {CLOCK},
-    given AS (
+    given AS MATERIALIZED (
         SELECT * FROM unnest($2::uuid[], $3::int8[], $4::text[], $5::float8[], $6::text[], $7::text[], $8::bool[])
             AS g (message_id, fence, next_state, wait_s, waiting_for, last_error, next_round)
+        ORDER BY message_id
     ),
     held AS MATERIALIZED (
-        SELECT m.id FROM messages m JOIN given g ON g.message_id = m.id
-        WHERE m.fence = g.fence AND m.leased_by = $1 AND m.state = 'leased'
-        ORDER BY m.id FOR UPDATE OF m
+        SELECT g.* FROM given g CROSS JOIN LATERAL (
+            SELECT FROM messages m
+            WHERE m.id = g.message_id AND m.fence = g.fence AND m.leased_by = $1 AND m.state || '' = 'leased'
+            FOR UPDATE
+        ) m
     ),
     moved AS (
         UPDATE messages m
@@ -171,7 +235,7 @@ LET_GO = f"""
                                ELSE least(clock.now + g.wait_s * interval '1 second', m.expires_at) END,
             -- time in which no provider could take it does not count toward giving up
             put_off_at = CASE WHEN g.waiting_for IN ('circuit', 'rate', 'quota') THEN clock.now END
-        FROM given g JOIN held ON held.id = g.message_id, clock
+        FROM held g, clock
         WHERE m.id = g.message_id
         RETURNING m.id, m.workspace_id, m.event_id
     ),
