@@ -111,3 +111,34 @@ async def test_with_lanes_nobody_waits_in_a_quiet_moment() -> None:
     ask = Coalescer(Store(), lanes=1)
     async with asyncio.timeout(1):
         assert [await ask(n) for n in (1, 2, 3)] == [2, 4, 6]
+
+
+async def test_with_a_delay_and_lanes_what_is_gathered_waits_for_the_write_under_way() -> None:
+    gate = Gate()
+    write = Coalescer(gate, delay_s=0.001, lanes=1)
+    first = asyncio.create_task(write(1))
+    async with asyncio.timeout(5):
+        while not gate.calls:
+            await asyncio.sleep(0)
+    rest = [asyncio.create_task(write(n)) for n in (2, 3)]
+    await asyncio.sleep(0.005)
+    rest.append(asyncio.create_task(write(4)))
+    await asyncio.sleep(0)
+    assert gate.calls == [[1]]
+    gate.open.set()
+    assert [await task for task in (first, *rest)] == [2, 4, 6, 8]
+    assert gate.calls == [[1], [2, 3, 4]]
+
+
+async def test_a_write_that_is_stuck_keeps_the_others_for_a_moment_only() -> None:
+    gate = Gate()
+    write = Coalescer(gate, delay_s=0.001, lanes=1)
+    tasks = [asyncio.create_task(write(1))]
+    async with asyncio.timeout(5):
+        for calls in (1, 2, 3):
+            while len(gate.calls) < calls:
+                await asyncio.sleep(0.001)
+            tasks.append(asyncio.create_task(write(calls + 1)))
+    assert gate.calls == [[1], [2], [3]]
+    gate.open.set()
+    assert [await task for task in tasks] == [2, 4, 6, 8]

@@ -15,6 +15,8 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Held = TypeVar("Held")
 
+_PATIENCE_S = 0.05
+
 # The statement was right and met another one: the same again will do.
 _COLLISION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -24,8 +26,8 @@ _log = logging.getLogger(__name__)
 class Coalescer(Generic[Item, Answer]):
     """Gathers items and writes them with one call of `write`, which answers one result an item.
 
-    They are gathered for `delay_s`; with `lanes` instead as long as so many writes are under way, so that nobody waits
-    in a quiet moment and batches grow with the load.
+    They are gathered for `delay_s`, and with `lanes` as long as so many writes are under way besides, so that batches
+    grow with the load; but one that is stuck, on a lock for example, keeps nobody for longer than `_PATIENCE_S`.
 
     A write whose connection broke is repeated until it is through (so `write` must be idempotent), unless `keep`
     says that the item is not worth it any more; its caller then gets the error. An item that the database refuses
@@ -48,6 +50,7 @@ class Coalescer(Generic[Item, Answer]):
         self._keep = keep
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._full = False  # what waits has been gathered, and waits for a lane
         self._writes: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: Item) -> Answer:
@@ -55,13 +58,10 @@ class Coalescer(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, future))
-        if self._lanes is not None:
-            if self._timer is None and len(self._writes) < self._lanes:
-                self._timer = loop.call_later(0, self._start)  # with what else comes in this turn of the loop
-        elif len(self._waiting) >= self._most:
+        if len(self._waiting) >= self._most and self._has_lane():
             self._start()
         elif self._timer is None:
-            self._timer = loop.call_later(self._delay_s, self._start)
+            self._timer = loop.call_later(self._delay_s, self._gathered)
         return await future
 
     async def drain(self) -> None:
@@ -69,6 +69,17 @@ class Coalescer(Generic[Item, Answer]):
         while self._waiting or self._writes:
             self._start()
             await asyncio.gather(*self._writes)
+
+    def _has_lane(self) -> bool:
+        return self._lanes is None or len(self._writes) < self._lanes
+
+    def _gathered(self) -> None:
+        """The time is over; where every lane is busy, the next one that is free takes what has come until then."""
+        if self._has_lane():
+            self._start()
+        else:
+            self._full = True
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._start)
 
     def _start(self) -> None:
         if self._timer is not None:
@@ -79,10 +90,13 @@ class Coalescer(Generic[Item, Answer]):
             task = asyncio.get_running_loop().create_task(self._write_through(batch))
             self._writes.add(task)
             task.add_done_callback(self._written)
+        self._full = bool(self._waiting)
+        if self._full:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._start)
 
     def _written(self, task: asyncio.Task[None]) -> None:
         self._writes.discard(task)
-        if self._lanes is not None and self._waiting:
+        if self._waiting and (self._full or len(self._waiting) >= self._most):
             self._start()
 
     async def _write_through(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
