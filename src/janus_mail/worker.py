@@ -86,7 +86,9 @@ async def _first_connection(settings: Settings, stop: asyncio.Event) -> Database
     pause_s = 0.2
     while not stop.is_set():
         try:
-            database = database or await Database.open(settings.database_dsn, pool_size=settings.database_pool_size)
+            database = database or await Database.open(
+                settings.database_dsn, pool_size=settings.database_pool_size, plan_once=True
+            )
             if await is_migrated(database):
                 return database
             _log.warning("the database is not migrated to this version: run `janus migrate`; waiting")

@@ -52,10 +52,15 @@ class Database:
         self._engine = engine(dsn, poolclass=NullPool)
 
     @classmethod
-    async def open(cls, dsn: str, *, pool_size: int = 10) -> Self:
-        """Connect. Raises `OSError` or asyncpg's errors when PostgreSQL cannot be reached."""
+    async def open(cls, dsn: str, *, pool_size: int = 10, plan_once: bool = False) -> Self:
+        """Connect. Raises `OSError` or asyncpg's errors when PostgreSQL cannot be reached.
+
+        With `plan_once` a statement is planned once a connection, whatever it is given: for the few that a worker
+        repeats for ever, whose planning would cost more than it can save.
+        """
+        set_up = _set_up_to_plan_once if plan_once else _set_up
         pool = await asyncpg.create_pool(
-            dsn, min_size=1, max_size=pool_size, init=_set_up, reset=_nothing_to_reset, command_timeout=60, timeout=10,
+            dsn, min_size=1, max_size=pool_size, init=set_up, reset=_nothing_to_reset, command_timeout=60, timeout=10,
             server_settings={"application_name": "janus", "timezone": "UTC"},
         )  # fmt: skip
         return cls(pool, dsn)
@@ -88,6 +93,11 @@ async def _set_up(connection: Connection) -> None:
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"
         )
+
+
+async def _set_up_to_plan_once(connection: Connection) -> None:
+    await _set_up(connection)
+    await connection.execute("SELECT set_config('plan_cache_mode', 'force_generic_plan', false)")
 
 
 def _encode_json(value: Any) -> str:
