@@ -21,6 +21,7 @@ from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _TOO_FEW_TO_CLAIM = 50  # claiming these costs hardly more than claiming one
+_GATHER_S = 0.02  # in a backlog a claim may wait so long for more room, and no mail for longer because of it
 _RING_OTHERS_EVERY_S = 1.0
 _AWAY_S = 0.5
 
@@ -54,6 +55,7 @@ class Engine:
         self._held: Counter[uuid.UUID] = Counter()  # by workspace
         self._awake = asyncio.Event()
         self._room = asyncio.Event()
+        self._room_for = 1  # how many have to end until `_room` is set
         self._stopping = False
         self._rang_others_s = float("-inf")
         self._sleeps_until_s = float("-inf")
@@ -128,10 +130,23 @@ class Engine:
         up; then there is still room for a few of workspaces that have none in work."""
         most = self._most_holds
         enough = min(_TOO_FEW_TO_CLAIM, self._settings.claim_batch, most // 4)
+        if self._claimer.backlog:
+            await self._until_ended(enough, within_s=_GATHER_S)
         while len(self._holds) > 2 * most - enough and not self._stopping:
-            self._room.clear()
-            await self._room.wait()
+            await self._until_ended(1)
         return min(self._settings.claim_batch, max(most - len(self._holds), enough))
+
+    async def _until_ended(self, many: int, *, within_s: float | None = None) -> None:
+        """Until so many holds have ended, or all."""
+        if not self._holds or self._stopping:
+            return
+        self._room_for = many
+        self._room.clear()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._room.wait()
+        except TimeoutError:
+            pass  # then with what there is
 
     def _start(self, hold: Hold, event: EventContent | None) -> None:
         task = asyncio.create_task(self._deliver(hold, event))
@@ -144,7 +159,9 @@ class Engine:
         self._held[hold.workspace_id] -= 1
         if not self._held[hold.workspace_id]:
             del self._held[hold.workspace_id]
-        self._room.set()
+        self._room_for -= 1
+        if self._room_for <= 0 or not self._holds:
+            self._room.set()
         if self._claimer.backlog:
             self._awake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
