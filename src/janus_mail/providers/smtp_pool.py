@@ -14,7 +14,8 @@ class SmtpPool:
     a quiet hour lets the others expire."""
 
     def __init__(self, *, size: int, mails_per_session: int, idle_timeout_s: float, wait_s: float) -> None:
-        self._slots = asyncio.Semaphore(size)
+        self._free = size
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._mails_per_session = mails_per_session
         self._idle_timeout_s = idle_timeout_s
         self._wait_s = wait_s
@@ -24,19 +25,29 @@ class SmtpPool:
 
     async def acquire(self) -> None:
         """Wait for a slot. Raises `ProviderDown` (`pool_timeout`) when none is freed in time."""
-        if not self._slots.locked():
-            await self._slots.acquire()
+        if self._free:
+            self._free -= 1
             return
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        timer = loop.call_later(self._wait_s, _give_up, turn)
         try:
-            async with asyncio.timeout(self._wait_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            busy = ProviderDown("pool_timeout")
-            busy.counts = False  # our own limit: the provider may be well
-            raise busy from None
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.release()  # it was ours already, and nobody else knows
+            raise
+        finally:
+            timer.cancel()
 
     def release(self) -> None:
-        self._slots.release()
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
     def take_idle(self) -> SmtpSession | None:
         """A kept connection that, as far as can be known without asking, still works."""
@@ -78,3 +89,10 @@ class SmtpPool:
             self._idle.popleft().quit()
         if self._idle:
             self._sweep_timer = loop.call_later(self._idle[0].idle_since_s - oldest_allowed_s, self._sweep)
+
+
+def _give_up(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        busy = ProviderDown("pool_timeout")
+        busy.counts = False  # our own limit: the provider may be well
+        turn.set_exception(busy)

@@ -109,7 +109,7 @@ class SmtpSession:
             await self._announce(commands, envelope)
             await dispatch.before_dispatch()
             accepted = await self._hand_over(letter, dispatch)
-            return replace(accepted, refused=tuple(envelope.refused))
+            return replace(accepted, refused=tuple(envelope.refused)) if envelope.refused else accepted
         except DeliveryError as error:
             if len(letter.recipients) > 1:
                 error.refused = tuple(envelope.refused)

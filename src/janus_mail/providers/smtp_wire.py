@@ -2,12 +2,14 @@
 wait with its timeout. What the replies mean is not decided here."""
 
 import asyncio
+import re
 import ssl
 from collections import deque
 from typing import NamedTuple, cast
 
 MAX_LINE_BYTES = 4096  # RFC 5321 4.5.3.1.5 allows 512; generous to the talkative, closed to the hostile
 MAX_LINES = 128
+_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 QUIT_WAIT_S = 5.0
 
 
@@ -46,6 +48,8 @@ class Wire(asyncio.Protocol):
         self._replies: deque[Reply] = deque()
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline_s = 0.0  # of the waiter
+        self._timer: asyncio.TimerHandle | None = None
         self._cut: Cut | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -151,6 +155,8 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail("reset" if isinstance(exc, ConnectionResetError) else "disconnected")
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._closed.done():
             self._closed.set_result(None)
 
@@ -166,15 +172,19 @@ class Wire(asyncio.Protocol):
         if len(line) > MAX_LINE_BYTES or len(self._lines) >= MAX_LINES:
             self._fail("reply_too_long")
             return
-        code, mark = line[:3], line[3:4]
-        if not (len(code) == 3 and code.isdigit() and b"200" <= code < b"600" and mark in (b" ", b"-", b"")):
+        found = _REPLY_LINE.fullmatch(line)
+        if found is None:
             self._fail("bad_reply", _decoded(line))
             return
-        self._lines.append(_decoded(line[4:]))
-        if mark == b"-":
-            return
-        reply = Reply(int(code), "\n".join(self._lines))
-        self._lines.clear()
+        code, mark, text = found.groups()
+        if mark == b"-" or self._lines:
+            self._lines.append(_decoded(text or b""))
+            if mark == b"-":
+                return
+            reply = Reply(int(code), "\n".join(self._lines))
+            self._lines.clear()
+        else:
+            reply = Reply(int(code), _decoded(text or b""))
         if self._owed:
             self._owed -= 1
             self._replies.append(reply)
@@ -184,12 +194,27 @@ class Wire(asyncio.Protocol):
     async def _wait(self, timeout_s: float) -> None:
         """Until something has changed; when nothing does in time, the connection is given up."""
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(timeout_s, self._fail, "timeout")
+        self._deadline_s = self._loop.time() + timeout_s
+        if self._timer is None or self._timer.when() > self._deadline_s:
+            self._set_timer(self._deadline_s)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _set_timer(self, at_s: float) -> None:
+        """One for many waits, for nearly all end long before their deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at_s, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        if self._waiter is not None:
+            if self._loop.time() >= self._deadline_s:
+                self._fail("timeout")
+            else:
+                self._set_timer(self._deadline_s)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
