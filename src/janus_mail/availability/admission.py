@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Hashable, Iterable
-from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from janus_mail.availability.circuits import Circuits, Scope
@@ -94,6 +94,14 @@ class Admission:
             self._quotas.give_back(provider.id)
 
 
+def scope_of(provider: ConfiguredProvider, sender_domain: str) -> Scope:
+    """What a try of this provider for this sender is about."""
+    return _scope(provider.workspace_id, provider.id, sender_domain, provider.name)
+
+
 def _scopes(provider: ConfiguredProvider, sender_domain: str) -> tuple[Scope, Scope]:
-    whole = Scope(provider.workspace_id, provider.id, name=provider.name)
-    return whole, replace(whole, sender_domain=sender_domain)
+    scope = scope_of(provider, sender_domain)
+    return scope.whole, scope
+
+
+_scope = lru_cache(maxsize=4096)(Scope)  # asked several times a mail

@@ -8,6 +8,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import asyncpg
 from uuid_utils.compat import uuid7
@@ -32,7 +33,7 @@ _SAID = {
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
     """What a circuit is about."""
 
@@ -41,9 +42,9 @@ class Scope:
     sender_domain: str = WHOLE
     name: str = field(default="", compare=False)  # of the provider, for the log
 
-    @property
+    @cached_property
     def whole(self) -> "Scope":
-        return replace(self, sender_domain=WHOLE)
+        return replace(self, sender_domain=WHOLE) if self.sender_domain else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Circuits:
                 self._see(scope, row)
 
     def of(self, scope: Scope) -> Circuit:
-        return self._seen.get(scope, _CLOSED)
+        return self._seen.get(scope, _CLOSED) if self._seen else _CLOSED  # an empty one is not worth a hash
 
     async def admit(self, scope: Scope) -> bool:
         """Whether this mail may try the provider. Of an open circuit whose rest is over the first becomes the probe."""
@@ -178,7 +179,7 @@ class Circuits:
         else:
             await self._close_if_probed(whole)
             await self._close_if_probed(scope)
-            if error is not None or whole in self._streaks:
+            if error is not None or (self._streaks and whole in self._streaks):
                 await self._count(whole, message_id, recipient, error)
 
     async def _count(self, whole: Scope, message_id: uuid.UUID, recipient: str, error: DeliveryError | None) -> None:

@@ -3,8 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 
 from janus_mail.telemetry import metrics
 
@@ -35,20 +34,18 @@ class Permits:
     def taken(self) -> int:
         return self._taken
 
-    @asynccontextmanager
-    async def held(self, workspace_id: uuid.UUID, provider_id: uuid.UUID) -> AsyncIterator[None]:
+    def held(self, workspace_id: uuid.UUID, provider_id: uuid.UUID) -> "_Permit":
+        """Entering waits for one, and raises `Closed` when the worker stops."""
+        return _Permit(self, (workspace_id, provider_id))
+
+    async def take(self, key: Key) -> None:
         """Raises `Closed` when the worker stops."""
         if self._closed:
             raise Closed
-        key = (workspace_id, provider_id)
         if key in self._waiting or not self._free(key):
             await self._wait(key)
         else:
             self._take(key)
-        try:
-            yield
-        finally:
-            self._give_back(key)
 
     def close(self) -> None:
         """Who waits is turned away, who has one keeps it."""
@@ -66,7 +63,7 @@ class Permits:
             if not future.done() or future.cancelled():
                 self._forget(key, future)
             elif future.exception() is None:
-                self._give_back(key)  # it was ours already, and nobody else knows
+                self.give_back(key)  # it was ours already, and nobody else knows
             raise
 
     def _forget(self, key: Key, future: asyncio.Future[None]) -> None:
@@ -88,7 +85,7 @@ class Permits:
         self._of_workspace[key[0]] += 1
         self._of_provider[key[1]] += 1
 
-    def _give_back(self, key: Key) -> None:
+    def give_back(self, key: Key) -> None:
         self._taken -= 1
         metrics.PERMITS_IN_USE.dec()
         for counter, one in ((self._of_workspace, key[0]), (self._of_provider, key[1])):
@@ -110,6 +107,22 @@ class Permits:
                 if key in self._waiting:
                     self._waiting[key] = self._waiting.pop(key)  # behind the others
                 future.set_result(None)
+
+
+class _Permit:
+    """As a context; a generator would cost more than the permit."""
+
+    __slots__ = ("_key", "_permits")
+
+    def __init__(self, permits: Permits, key: Key) -> None:
+        self._permits = permits
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        await self._permits.take(self._key)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._permits.give_back(self._key)
 
 
 def _turn_away(queue: Iterable[asyncio.Future[None]]) -> None:

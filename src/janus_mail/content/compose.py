@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from hashlib import sha256
 from html import escape
 from typing import NamedTuple
@@ -70,7 +71,7 @@ class Letter:
         self._html_names = html.names if html else frozenset()
         self._names = self._subject.names.union(text.names, self._html_names)
         self._smtputf8 = sender.needs_smtputf8 or any(mailbox.needs_smtputf8 for mailbox in content.reply_to)
-        self._from = encode_mailboxes("From", [sender], smtputf8=True)
+        self._from = _from_header(sender)
         self._reply_to = encode_mailboxes("Reply-To", content.reply_to, smtputf8=True) if content.reply_to else b""
         # Also with placeholders, so that a subject that no mail can have is refused here.
         self._subject_line = encode_unstructured("Subject", content.subject)
@@ -102,7 +103,7 @@ class Letter:
         smtputf8 = self._smtputf8 or any(mailbox.needs_smtputf8 for mailbox in (*to, *cc))
         content = b"".join(
             (
-                f"Date: {format_datetime(date.astimezone(UTC))}\r\n".encode("ascii"),
+                _date_header(date),
                 self._from,
                 encode_mailboxes("To", to, smtputf8=True),
                 encode_mailboxes("Cc", cc, smtputf8=True) if cc else b"",
@@ -147,6 +148,16 @@ class Letter:
             boundary = _boundary(self._boundary_seed, number)
         head = b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="%b"\r\n' % boundary
         return b"%b\r\n--%b\r\n%b\r\n--%b\r\n%b\r\n--%b--\r\n" % (head, boundary, text, boundary, html, boundary)
+
+
+@lru_cache(maxsize=64)  # a busy second's mails share it
+def _date_header(date: datetime) -> bytes:
+    return f"Date: {format_datetime(date.astimezone(UTC))}\r\n".encode("ascii")
+
+
+@lru_cache(maxsize=256)
+def _from_header(sender: Mailbox) -> bytes:
+    return encode_mailboxes("From", [sender], smtputf8=True)
 
 
 def message_id(unique_hex: str, domain: str) -> str:

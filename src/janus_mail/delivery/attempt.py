@@ -11,7 +11,7 @@ from janus_mail.delivery.hold import Hold, LeaseLost
 from janus_mail.delivery.letters import Outgoing
 from janus_mail.delivery.recipients import RecipientResult
 from janus_mail.delivery.record import Begin, Captured, Finish, Recorder
-from janus_mail.providers.contract import Accepted
+from janus_mail.providers.contract import Accepted, Adapter
 from janus_mail.providers.outcomes import DeliveryError, Outcome
 from janus_mail.storage.database import CONNECTION_LOST
 from janus_mail.telemetry.boot_clock import boot_clock_s
@@ -20,7 +20,7 @@ from janus_mail.telemetry.boot_clock import boot_clock_s
 class Attempt:
     """The adapter's `Dispatch`. `opened` says whether begin has committed, so that the mail may have left.
 
-    `limit` ends a try that has not begun `patience_s` after it got its connection; null: the adapter's own limits do.
+    A try that has not begun `patience_s` after it got its connection is ended; null: the adapter's own limits do.
     """
 
     def __init__(
@@ -31,7 +31,6 @@ class Attempt:
         outgoing: Outgoing,
         *,
         patience_s: float | None,
-        limit: asyncio.Timeout,
     ) -> None:
         self.id = uuid7()
         self.opened = False
@@ -40,16 +39,28 @@ class Attempt:
         self._provider = provider
         self._outgoing = outgoing
         self._patience_s = patience_s
-        self._limit = limit
+        self._limit: asyncio.Timeout | None = None
         self.started_s = boot_clock_s()
         self._dispatched_s: float | None = None
 
+    async def through(self, adapter: Adapter) -> Accepted:
+        """Raises as the adapter does; `TimeoutError` when it was `stalled`."""
+        if self._patience_s is None:
+            return await adapter.send(self._outgoing.mail, self)
+        async with asyncio.timeout(None) as self._limit:
+            return await adapter.send(self._outgoing.mail, self)
+
+    @property
+    def stalled(self) -> bool:
+        return self._limit is not None and self._limit.expired()
+
     def under_way(self) -> None:
-        if self._patience_s is not None:
+        if self._limit is not None and self._patience_s is not None:
             self._limit.reschedule(asyncio.get_running_loop().time() + self._patience_s)
 
     async def before_dispatch(self) -> None:
-        self._limit.reschedule(None)  # from here on nothing is certain until there is an answer
+        if self._limit is not None:
+            self._limit.reschedule(None)  # from here on nothing is certain until there is an answer
         hold, provider, outgoing = self._hold, self._provider, self._outgoing
         try:
             begun = await self._recorder.begin(

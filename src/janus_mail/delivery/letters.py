@@ -41,6 +41,7 @@ class EventContent:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     letters: dict[Mailbox, Letter] = field(default_factory=dict)  # by sender
+    mails: int = 1
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> "EventContent":
@@ -56,6 +57,7 @@ class EventContent:
             group=Group(*(_mailboxes(group.get(role, ())) for role in Group._fields)) if group else None,
             tags=tuple(row["tags"]),
             metadata=row["metadata"],
+            mails=1 if group else row["recipients_count"],
         )  # fmt: skip
 
     @property
@@ -69,8 +71,7 @@ class EventContent:
         return self.letters[sender]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A mail for one provider, and what a resend of it must repeat or a mailbox shows."""
 
     mail: Mail
@@ -99,7 +100,7 @@ class Letters:
         if missing:
             for row in await self._database.pool.fetch(lease.CONTENT, list(missing)):
                 content = found[row["id"]] = EventContent.of(row)
-                if content.size <= _CACHE_BYTES // 4:
+                if content.mails > 1 and content.size <= _CACHE_BYTES // 4:
                     self._cache[row["id"], row["version"]] = content
         return found
 

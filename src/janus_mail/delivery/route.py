@@ -46,11 +46,30 @@ def route(wish: Wish, providers: Sequence[ConfiguredProvider]) -> Route:
     return Route(tuple(order), tuple(left_out))
 
 
+class Routes:
+    """Kept as long as the providers are: most mails of a workspace wish the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[uuid.UUID, tuple[Sequence[ConfiguredProvider], dict[Wish, Route]]] = {}
+
+    def of(self, workspace_id: uuid.UUID, wish: Wish, providers: Sequence[ConfiguredProvider]) -> Route:
+        """As `route`. `providers` are those of the workspace, the same object while they have not been read again."""
+        known, routes = self._known.get(workspace_id, ((), {}))
+        if known is not providers:
+            routes = {}
+            self._known[workspace_id] = (providers, routes)
+        if wish not in routes:
+            routes[wish] = route(wish, providers)
+        return routes[wish]
+
+
 def remaining(chosen: Route, history: Sequence[Try], round_: int, *, resend: bool) -> list[ConfiguredProvider]:
     """What is left of the route in this round: not tried yet in it, not set against the mail's content.
 
     A resend goes through the provider that may have it already, and through no other.
     """
+    if not history and not resend:
+        return list(chosen.order)
     history = [t for t in history if not t.stale or t.outcome == Outcome.UNCERTAIN]
     if resend:
         doubtful = next((t.provider_id for t in reversed(history) if t.outcome == Outcome.UNCERTAIN), None)

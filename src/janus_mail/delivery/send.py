@@ -4,9 +4,9 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from janus_mail.availability.admission import Admission, Refusal
+from janus_mail.availability.admission import Admission, Refusal, scope_of
 from janus_mail.availability.circuits import Scope
 from janus_mail.availability.permits import Closed, Permits
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
@@ -18,7 +18,7 @@ from janus_mail.delivery.hold import Hold, LeaseLost, Try
 from janus_mail.delivery.letters import EventContent, outgoing
 from janus_mail.delivery.recipients import RecipientResult, results
 from janus_mail.delivery.record import Finish, LetGo, Recorder
-from janus_mail.delivery.route import Route, remaining, route
+from janus_mail.delivery.route import Route, Routes, remaining
 from janus_mail.models.states import CircuitState, State, WaitingFor
 from janus_mail.providers.contract import Accepted
 from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderDown, RecipientDeferred, Throttled, Uncertain
@@ -27,8 +27,7 @@ from janus_mail.storage.database import CONNECTION_LOST
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """One try that is to be made."""
 
     hold: Hold
@@ -36,11 +35,7 @@ class _Step:
     chosen: Route
     provider: ConfiguredProvider
     sender: Mailbox
-
-    @property
-    def scope(self) -> Scope:
-        provider = self.provider
-        return Scope(self.hold.workspace_id, provider.id, self.sender.domain, provider.name)
+    scope: Scope
 
 
 class Sender:
@@ -64,6 +59,7 @@ class Sender:
         self._pace = pace
         self._stall_s = stall_s
         self._probe_s = probe_s
+        self._routes = Routes()
         self._silent: set[uuid.UUID] = set()  # workspaces of which no provider takes mail, as the log knows
 
     async def deliver(self, hold: Hold, event: EventContent) -> None:
@@ -85,18 +81,19 @@ class Sender:
 
     async def _try_next(self, hold: Hold, event: EventContent) -> bool:
         """One try, or the decision to wait. True: another provider, now."""
-        chosen = route(event.wish, await self._book.of(hold.workspace_id))
+        chosen = self._routes.of(hold.workspace_id, event.wish, await self._book.of(hold.workspace_id))
         refusals: list[Refusal] = []
         for provider in remaining(chosen, hold.history, hold.round, resend=hold.resends > 0):
             sender = _sender(event, provider)
-            refusal = self._admission.refusal(provider, sender.domain)
+            domain = sender.domain
+            refusal = self._admission.refusal(provider, domain)
             if refusal is None:
                 async with self._permits.held(hold.workspace_id, provider.id):
                     hold.check()
-                    refusal = await self._admission.take(provider, sender.domain)
+                    refusal = await self._admission.take(provider, domain)
                     if refusal is None:
                         self._admission.leave_slots(refusals)
-                        return await self._try(_Step(hold, event, chosen, provider, sender))
+                        return await self._try(_Step(hold, event, chosen, provider, sender, scope_of(provider, domain)))
             refusals.append(refusal)
         if not self._book.read_since(hold.workspace_id, hold.claimed_at_s):
             # It may have been woken because a provider takes mail again: that is to be seen before it is put off.
@@ -116,18 +113,16 @@ class Sender:
             raise
         assert provider.adapter is not None  # noqa: S101  (the route saw to it)
         ended: Accepted | DeliveryError
-        limit = asyncio.timeout(None)
-        attempt = Attempt(self._recorder, hold, provider, out, patience_s=self._patience_s(step), limit=limit)
+        attempt = Attempt(self._recorder, hold, provider, out, patience_s=self._patience_s(step))
         try:
-            async with limit:
-                ended = await provider.adapter.send(out.mail, attempt)
+            ended = await attempt.through(provider.adapter)
         except DeliveryError as error:
             ended = self._admission.circuits.judge(step.scope, hold.recipient, error)
         except (LeaseLost, asyncio.CancelledError):
             await self._admission.not_tried(provider, step.sender.domain, begun=attempt.opened)
             raise
         except Exception as fault:
-            ended = self._explained(hold, provider, fault, attempt, stalled=limit.expired())
+            ended = self._explained(hold, provider, fault, attempt, stalled=attempt.stalled)
         if isinstance(ended, Accepted):
             reached("after_accepted")
         recipients = results(step.event.group, out.mail, ended)
@@ -201,6 +196,8 @@ class Sender:
         )  # fmt: skip
 
     def _others_now(self, step: _Step, *, without: ConfiguredProvider | None = None) -> bool:
+        if without is not None and len(step.chosen.order) == 1:
+            return False  # as it is for most
         left = remaining(step.chosen, step.hold.history, step.hold.round, resend=step.hold.resends > 0)
         return any(self._admission.refusal(p, _sender(step.event, p).domain) is None for p in left if p is not without)
 
