@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 
 from janus_mail.errors import NotFound
-from janus_mail.events import queries
+from janus_mail.events import bulk, queries
 from janus_mail.events.rows import NewEvent
 from janus_mail.events.understand import Facts, KnownProvider
 from janus_mail.storage.coalesce import Coalescer, PerDatabase
@@ -22,6 +22,7 @@ from janus_mail.web.context import Context
 _SMALL_MESSAGES = 20
 _SMALL_CHARACTERS = 100_000
 _TOGETHER = 64
+_MANY_ROWS = 200  # of events and messages; from here on COPY is less work
 
 _Stored = tuple[NewEvent, float]  # with the seconds until its messages are given up
 
@@ -48,7 +49,16 @@ async def store(context: Context, new: NewEvent) -> None:
 
 
 async def insert(connection: Connection, new: Sequence[NewEvent], give_up_s: float) -> None:
-    """All or none, in one statement."""
+    """All or none."""
+    if len(new) + sum(len(event.messages) for event in new) >= _MANY_ROWS:
+        async with connection.transaction():
+            await bulk.copy(connection, new, give_up_s)
+    else:
+        await _insert(connection, new, give_up_s)
+
+
+async def _insert(connection: Connection, new: Sequence[NewEvent], give_up_s: float) -> None:
+    """In one statement."""
     rows = [event.row for event in new]
     messages = list(chain.from_iterable(((event.row.id, m) for m in event.messages) for event in new))
     await connection.execute(

@@ -89,10 +89,12 @@ async def _nothing_to_reset(_: Connection) -> None:
 async def _set_up(connection: Connection) -> None:
     """JSON columns travel as Python objects, and a commit is a commit."""
     await connection.execute(_DURABLE)
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(
-            name, schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"
-        )
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="binary"
+    )
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
+    )
 
 
 async def _set_up_to_plan_once(connection: Connection) -> None:
@@ -100,11 +102,19 @@ async def _set_up_to_plan_once(connection: Connection) -> None:
     await connection.execute("SELECT set_config('plan_cache_mode', 'force_generic_plan', false)")
 
 
-def _encode_json(value: Any) -> str:
+def _encode_json(value: Any) -> bytes:
     try:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value)
+        return json.dumps(value).encode()
+
+
+def _encode_jsonb(value: Any) -> bytes:
+    return b"\x01" + _encode_json(value)  # the version of the format
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return orjson.loads(data[1:])
 
 
 def engine(dsn: str, **options: Any) -> AsyncEngine:
