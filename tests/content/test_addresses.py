@@ -188,6 +188,16 @@ def test_an_object_without_an_address_or_with_a_value_that_no_mail_can_carry_is_
     assert "code" in parsed.invalid[2].reason
 
 
+@pytest.mark.parametrize(
+    "text", ["a@X.com", "a@X.com,", " a@X.com\n", "<a@X.com>", "a@localhost", "a@", "a,b@x.com", ""]
+)
+def test_one_address_as_text_is_read_as_any_other_text(text: str) -> None:
+    among_others = parse_recipients(f"{text}\nlast@x.com")
+    alone = parse_recipients(text)
+    assert (*alone.recipients, Recipient("last@x.com")) == tuple(among_others.recipients)
+    assert (alone.invalid, alone.doubles) == (among_others.invalid, among_others.doubles)
+
+
 def test_doubles_keep_the_first_and_the_order() -> None:
     parsed = parse_recipients(
         ["b@x.com", "Ann <a@x.com>", "a@X.COM", "A@x.com", "b@bücher.test", "b@XN--bcher-kva.test"]

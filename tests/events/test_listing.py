@@ -78,6 +78,15 @@ async def test_each_filter_leaves_what_it_names(
         assert await subjects(api, **query) == expected, query
 
 
+async def test_no_list_needs_a_thread(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(call: object, *_: object, **__: object) -> None:
+        raise AssertionError(f"{call} runs in a thread")
+
+    monkeypatch.setattr("fastapi.dependencies.utils.run_in_threadpool", refuse)
+    for path in ("/api/events", "/api/messages"):
+        assert (await api.get(path, params={"limit": 1})).status_code == 200
+
+
 async def test_a_filter_without_an_offset_is_in_the_workspaces_zone(
     api: httpx.AsyncClient, database: Database, schedule: Schedule
 ) -> None:

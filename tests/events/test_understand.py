@@ -26,6 +26,14 @@ def provider(kind: str, *, enabled: bool = True, sandbox: bool = False) -> Known
     return KnownProvider(uuid.uuid4(), kind, kind, enabled, sandbox, None)
 
 
+def test_no_event_shares_what_it_was_not_given_with_another() -> None:
+    given = {"email_subject": "Hi", "email_content": "Hi", "expected_sent_at": "now", "recipients": "a@example.com"}
+    first, second = EventCreate.model_validate(given), EventCreate.model_validate(given)
+    first.headers["X-Of"], first.metadata["of"] = "first", "first"
+    first.tags.append("first")
+    assert (second.headers, second.metadata, second.tags) == ({}, {}, [])
+
+
 def of_group(size: int, *providers: KnownProvider, **changes: Any) -> NewEvent:
     event = EventCreate.model_validate(
         {"email_subject": "Hi", "email_content": "Hi", "expected_sent_at": "now", "send_as": "group",

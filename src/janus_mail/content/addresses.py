@@ -108,6 +108,9 @@ def parse_recipients(value: str | Sequence[str | Mapping[str, Any]]) -> ParsedRe
 
     Never raises for a bad entry: it is listed in `invalid` and the others are read. The first of doubles is kept.
     """
+    plain = _parse_plain(value) if isinstance(value, str) else None
+    if plain is not None:  # one address, which is what most requests have
+        return ParsedRecipients([Recipient(plain)], [], 0)
     entries = _split(value) if isinstance(value, str) else value
     recipients: dict[str, Recipient] = {}
     invalid: list[InvalidEntry] = []

@@ -31,6 +31,8 @@ _EVENTS: list[str | Enum] = ["Events"]
 _MESSAGES: list[str | Enum] = ["Messages"]
 
 EventId = Annotated[uuid.UUID, Path(description="The event.")]
+EventQuery = Annotated[EventFilters, Depends(listing.from_query(EventFilters))]
+MessageQuery = Annotated[MessageFilters, Depends(listing.from_query(MessageFilters))]
 MessageId = Annotated[uuid.UUID, Path(description="The message.")]
 
 _VERSION = re.compile(r'"?(\d{1,9})"?', re.ASCII)
@@ -149,9 +151,7 @@ async def cancel_events(context: ContextDep, caller: WriteEvents, which: EventsC
     dependencies=[Depends(listing.refuse_unknown_filters(EventFilters))],
     responses={200: {"model": Page[answers.EventOut], "headers": _CACHED}},
 )
-async def get_events(
-    context: ContextDep, caller: ReadEvents, filters: Annotated[EventFilters, Depends()], page: PageQuery
-) -> Response:
+async def get_events(context: ContextDep, caller: ReadEvents, filters: EventQuery, page: PageQuery) -> Response:
     """Newest first. Kept for up to an hour, and never stale to who changes something."""
 
     async def make() -> bytes:
@@ -242,7 +242,7 @@ async def send_event_now(context: ContextDep, caller: WriteEvents, event_id: Eve
     dependencies=[Depends(listing.refuse_unknown_filters(MessageFilters))],
 )
 async def get_messages(
-    context: ContextDep, caller: ReadEvents, filters: Annotated[MessageFilters, Depends()], page: PageQuery
+    context: ContextDep, caller: ReadEvents, filters: MessageQuery, page: PageQuery
 ) -> Page[answers.MessageOut]:
     """Of all events, newest first."""
     return await listing.list_messages(context, caller, filters, page)

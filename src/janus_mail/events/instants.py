@@ -7,7 +7,7 @@ that happens twice means the first (PEP 495's `fold=0` does both).
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 _LONGEST = 100
@@ -44,10 +44,10 @@ def read_instant(text: str, zone: ZoneInfo, now: datetime) -> Instant:
     text = text.strip()
     if len(text) > _LONGEST:
         raise InvalidInstant("It is too long for a time.")
-    if text.lower() == "now":
-        return Instant(now.astimezone(UTC))
     if _ISO_LIKE.match(text):
         return read_iso(text, zone)
+    if text.lower() == "now":
+        return Instant(now.astimezone(UTC))
     # Its library is slow to load and rarely needed.
     from janus_mail.events.plain_english import UnclearPhrase, read_english
 
@@ -59,6 +59,7 @@ def read_instant(text: str, zone: ZoneInfo, now: datetime) -> Instant:
     return Instant(instant.at, instant.note or f"“{text}” was read as {describe(instant.at, zone)}.")
 
 
+@lru_cache(maxsize=1024)  # the events of a batch share their times
 def read_iso(text: str, zone: ZoneInfo) -> Instant:
     """ISO 8601 with or without an offset; a date alone means its first minute. Raises InvalidInstant."""
     text = text.upper()
@@ -106,6 +107,7 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
+@lru_cache(maxsize=16)
 def years_after(now: datetime, years: int) -> datetime:
     """The same day that many years later; 29 February becomes 1 March."""
     try:

@@ -1,10 +1,11 @@
 """Lists of events and messages: filtered, newest first, in pages."""
 
+import inspect
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from fastapi import Query, Request
@@ -19,6 +20,8 @@ from janus_mail.events.show import event_row, require_event, show_event, show_me
 from janus_mail.models.states import EventStatus, State
 from janus_mail.web.context import Context
 from janus_mail.web.pages_of import Page, PageRequest, encode_cursor
+
+Filters = TypeVar("Filters")
 
 MOST_CONTENT_OCTETS = 8 * 1024 * 1024  # of one page, but for its last event
 
@@ -53,6 +56,16 @@ class MessageFilters:
     recipient: Annotated[str | None, Query(max_length=320, description="Messages to this address.")] = None
     provider: Annotated[_Words, Query(description="A provider's id, name or kind: of the last try.")] = None
     event_id: Annotated[uuid.UUID | None, Query(description="Messages of this event.")] = None
+
+
+def from_query(filters: type[Filters]) -> Callable[..., Awaitable[Filters]]:
+    """A dependency: the filters as the query names them. A class would do, but FastAPI calls that in a thread."""
+
+    async def read(**given: Any) -> Filters:
+        return filters(**given)
+
+    read.__signature__ = inspect.signature(filters)  # type: ignore[attr-defined]
+    return read
 
 
 def refuse_unknown_filters(*known: type) -> Any:

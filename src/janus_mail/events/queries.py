@@ -16,19 +16,10 @@ FACTS = """
 """
 
 # Events and all their messages in one round trip, so in one transaction. $2 seconds until a message is given up.
+# `unnest` in the list of a SELECT hands on row by row; in FROM, and in a CTE, all the contents would be kept once more,
+# on disk beyond `work_mem`.
 INSERT_EVENTS = """
-    WITH event AS MATERIALIZED (
-        SELECT * FROM unnest(
-            $1::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-            $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::int[], $16::timestamptz[], $17::text[],
-            $18::text[], $19::text[], $20::int[], $21::text[], $22::uuid[], $23::bool[], $24::text[], $25::text[],
-            $26::text[], $27::text[], $28::timestamptz[], $29::timestamptz[]
-        ) AS e (workspace_id, id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata,
-                expected_sent_at, timezone, priority, expires_at, send_as, group_recipients, first_recipients,
-                recipients_count, provider, provider_id, failover, on_uncertain, warnings, created_by, counts,
-                created_at, due_at)
-    ),
-    stored AS (
+    WITH stored AS (
         INSERT INTO events (
             workspace_id, id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata,
             expected_sent_at, timezone, priority, expires_at, send_as, group_recipients, first_recipients,
@@ -40,7 +31,20 @@ INSERT_EVENTS = """
                provider, provider_id, failover, on_uncertain,
                ARRAY(SELECT jsonb_array_elements_text(warnings::jsonb)), created_by, counts::jsonb, created_at,
                created_at
-        FROM event
+        FROM (
+            SELECT unnest($1::uuid[]) AS workspace_id, unnest($3::uuid[]) AS id, unnest($4::text[]) AS subject,
+                   unnest($5::text[]) AS text, unnest($6::text[]) AS html, unnest($7::text[]) AS from_email,
+                   unnest($8::text[]) AS from_name, unnest($9::text[]) AS reply_to, unnest($10::text[]) AS headers,
+                   unnest($11::text[]) AS tags, unnest($12::text[]) AS metadata,
+                   unnest($13::timestamptz[]) AS expected_sent_at, unnest($14::text[]) AS timezone,
+                   unnest($15::int[]) AS priority, unnest($16::timestamptz[]) AS expires_at,
+                   unnest($17::text[]) AS send_as, unnest($18::text[]) AS group_recipients,
+                   unnest($19::text[]) AS first_recipients, unnest($20::int[]) AS recipients_count,
+                   unnest($21::text[]) AS provider, unnest($22::uuid[]) AS provider_id,
+                   unnest($23::bool[]) AS failover, unnest($24::text[]) AS on_uncertain,
+                   unnest($25::text[]) AS warnings, unnest($26::text[]) AS created_by, unnest($27::text[]) AS counts,
+                   unnest($28::timestamptz[]) AS created_at
+        ) AS event
     )
     INSERT INTO messages (
         workspace_id, id, event_id, recipient, recipient_name, variables, due_at, next_try_at, priority, expires_at,
@@ -49,7 +53,8 @@ INSERT_EVENTS = """
            e.priority, e.expires_at, e.due_at + $2 * interval '1 second'
     FROM unnest($30::uuid[], $31::uuid[], $32::text[], $33::text[], $34::text[])
              AS m (id, event_id, recipient, recipient_name, variables)
-         JOIN event e ON e.id = m.event_id
+         JOIN unnest($1::uuid[], $3::uuid[], $15::int[], $16::timestamptz[], $29::timestamptz[])
+             AS e (workspace_id, id, priority, expires_at, due_at) ON e.id = m.event_id
 """
 
 _COLUMNS = ", ".join(EVENT_COLUMNS)

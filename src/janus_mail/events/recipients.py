@@ -29,12 +29,16 @@ class Audience:
 
 def read_audience(event: EventCreate) -> Audience:
     """Raises InvalidInput: `invalid_recipients`, `recipients_required`, `too_many_recipients`, `not_a_group`."""
-    if event.send_as != "group":
+    if event.send_as == "group":
+        roles = {role: read_mailboxes(getattr(event, field), field) for role, field in _FIELDS.items()}
+        audience = _without_doubles(roles)
+    else:
         for field in ("cc", "bcc"):
             if getattr(event, field):
                 message = f"{field} needs `send_as: group`, where all recipients see one another."
                 raise InvalidInput(message, code="not_a_group", details=[Detail(field, message)])
-    audience = _without_doubles({role: read_mailboxes(getattr(event, field), field) for role, field in _FIELDS.items()})
+        to = read_mailboxes(event.recipients, "recipients")
+        audience = Audience(to.recipients, [], [], to.doubles)
     if not audience.to:
         message = "Recipients are required."
         raise InvalidInput(message, code="recipients_required", details=[Detail("recipients", message)])
@@ -72,10 +76,10 @@ def check_placeholders(
 
     A mail `to_several` has no `{{name}}` and `{{email}}` of its own: they would be those of one of them.
     """
-    in_subject = placeholders(subject)
-    names = in_subject | placeholders(text, html)
+    names = placeholders(subject, text, html)
     if not names:
         return
+    in_subject = placeholders(subject)
     parts = (
         ("email_subject", FilledLength(subject), MOST_SUBJECT),
         ("email_content", FilledLength(text), MOST_CONTENT),

@@ -1,6 +1,7 @@
 """Events and their messages as they lie in the database, between what callers send and what they get."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -54,7 +55,7 @@ class NewMessage:
     id: uuid.UUID
     recipient: str
     recipient_name: str | None
-    variables: dict[str, str]
+    variables: Mapping[str, str]
 
 
 @dataclass(slots=True)

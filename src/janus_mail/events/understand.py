@@ -31,6 +31,11 @@ from janus_mail.providers.registry import KINDS
 MAX_YEARS_AHEAD = 5
 _FIRST_RECIPIENTS = 20
 
+# Looking a member up takes as long as all else that is done with it here.
+_PRIORITIES = {priority.name.lower(): priority for priority in Priority}
+_PENDING = EventStatus.PENDING
+_SCHEDULED = State.SCHEDULED.value
+
 
 @dataclass(frozen=True, slots=True)
 class KnownProvider:
@@ -77,9 +82,9 @@ def understand(event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, cre
         id=uuid7(), workspace_id=workspace_id, created_by=created_by, created_at=facts.now, updated_at=facts.now,
         subject=event.email_subject, text=event.email_content, html=event.email_html,
         from_email=sender.address if sender else None, from_name=sender.name if sender else event.from_name,
-        reply_to=as_columns(read_mailboxes(event.reply_to, "reply_to").recipients), headers=event.headers,
-        tags=list(dict.fromkeys(event.tags)), metadata=event.metadata,
-        expected_sent_at=at.at, timezone=event.timezone, priority=Priority[event.priority.upper()],
+        reply_to=as_columns(read_mailboxes(event.reply_to, "reply_to").recipients) if event.reply_to else [],
+        headers=event.headers, tags=list(dict.fromkeys(event.tags)) if event.tags else [], metadata=event.metadata,
+        expected_sent_at=at.at, timezone=event.timezone, priority=_PRIORITIES[event.priority],
         expires_at=expires.at if expires else None, send_as=event.send_as,
         group_recipients=_group(audience) if event.send_as == "group" else None,
         first_recipients=as_columns(audience.to[:_FIRST_RECIPIENTS]), recipients_count=len(audience),
@@ -89,7 +94,7 @@ def understand(event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, cre
             *time_warnings(at, expires, facts.now), *_recipient_warnings(audience),
             *_route_warnings(chosen, facts, failover=event.failover),
         ],
-        status=EventStatus.PENDING, counts={State.SCHEDULED.value: len(messages)},
+        status=_PENDING, counts={_SCHEDULED: len(messages)},
         exactly_sent_at=None, error_message=None, version=1,
     )  # fmt: skip
     return NewEvent(row, max(at.at, facts.now), messages)
@@ -157,12 +162,12 @@ def time_warnings(at: Instant | None, expires: Instant | None, now: datetime) ->
 
 def _messages(event: EventCreate, audience: Audience) -> list[NewMessage]:
     if event.send_as != "group":
-        return [NewMessage(uuid7(), r.address, r.name, dict(r.variables)) for r in audience.to]
+        return [NewMessage(uuid7(), r.address, r.name, r.variables) for r in audience.to]
     first, *others = audience.to
     if any(r.variables for r in (*others, *audience.cc, *audience.bcc)):
         message = "A group gets one mail: give variables with its first recipient."
         raise InvalidInput(message, code="invalid_variables", details=[Detail("recipients", message)])
-    return [NewMessage(uuid7(), first.address, first.name, dict(first.variables))]
+    return [NewMessage(uuid7(), first.address, first.name, first.variables)]
 
 
 def _group(audience: Audience) -> dict[str, list[dict[str, Any]]]:
