@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,14 +33,15 @@ class BodyLimit:
         self.app = app
         self._default = default
         self._limits = tuple(limits)
+        self._most = lru_cache(maxsize=256)(self._find_most)  # most requests ask for few paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        most = next((limit.octets for limit in self._limits if limit.path.fullmatch(scope["path"])), self._default)
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > most:
+        most = self._most(scope["path"])
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if announced.isdigit() and int(announced) > most:
             await answer(Request(scope), TooLarge(_sentence(most)))(scope, receive, send)
             return
         read = 0
@@ -55,6 +56,9 @@ class BodyLimit:
             return message
 
         await self.app(scope, count, send)
+
+    def _find_most(self, path: str) -> int:
+        return next((limit.octets for limit in self._limits if limit.path.fullmatch(path)), self._default)
 
 
 def _sentence(most: int) -> str:

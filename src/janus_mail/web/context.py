@@ -26,11 +26,16 @@ class Context:
     bell: Bell
 
 
-async def _of(request: Request) -> Context:
+def context_of(request: Request) -> Context:
+    """For what knows the request: a dependency in a dependency costs as much as reading a body. Raises Unavailable."""
     context: Context | None = getattr(request.app.state, "context", None)
     if context is None:
         raise Unavailable("The database cannot be reached yet: try again in 2 seconds.", retry_after_s=2)
     return context
+
+
+async def _of(request: Request) -> Context:
+    return context_of(request)
 
 
 ContextDep = Annotated[Context, Depends(_of)]

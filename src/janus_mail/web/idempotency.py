@@ -14,7 +14,7 @@ from fastapi import Depends, Header, Request
 from janus_mail.errors import Conflict, InvalidInput
 from janus_mail.storage.database import Connection
 from janus_mail.web import queries
-from janus_mail.web.context import ContextDep
+from janus_mail.web.context import context_of
 
 MAX_KEY_LENGTH = 256
 
@@ -98,7 +98,6 @@ async def keep(
 
 
 async def _once(
-    context: ContextDep,
     request: Request,
     key: Annotated[
         str | None,
@@ -113,7 +112,7 @@ async def _once(
         return None
     return once_only(
         key, method=request.method, path=request.url.path, query=request.url.query, body=await request.body(),
-        keep_s=context.settings.idempotency_seconds,
+        keep_s=context_of(request).settings.idempotency_seconds,
     )  # fmt: skip
 
 

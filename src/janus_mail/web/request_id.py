@@ -3,13 +3,13 @@
 import re
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from janus_mail.telemetry.logs import bind
 
-_SANE = re.compile(r"[A-Za-z0-9._~+/=:-]{1,128}")
+_NAME = b"x-request-id"
+_SANE = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
 
 
 class RequestId:
@@ -22,14 +22,14 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        sent = Headers(scope=scope).get("x-request-id", "")
-        request_id = sent if _SANE.fullmatch(sent) else str(uuid7())
+        sent = next((value for name, value in scope["headers"] if name == _NAME), b"")
+        request_id = sent if _SANE.fullmatch(sent) else str(uuid7()).encode()
         structlog.contextvars.clear_contextvars()
-        bind(request_id=request_id)
+        bind(request_id=request_id.decode())
 
         async def with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                message["headers"] = [*message["headers"], (_NAME, request_id)]
             await send(message)
 
         await self.app(scope, receive, with_id)

@@ -1,5 +1,6 @@
 """One line in the log for every request, and one more in the metrics."""
 
+import logging
 import time
 
 import structlog
@@ -7,7 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from janus_mail.telemetry.metrics import request_answered
 
-_log = structlog.stdlib.get_logger("janus_mail.request")
+_NAME = "janus_mail.request"
+_log = structlog.stdlib.get_logger(_NAME)
 # Asked every few seconds by whatever watches us.
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -36,9 +38,10 @@ class RequestLog:
         finally:
             seconds, route = time.perf_counter() - began, _template(scope)
             request_answered(scope["method"], route, status, seconds)
-            ms = round(seconds * 1000, 1)
-            level = "debug" if route in _QUIET and status < 500 else "info"
-            getattr(_log, level)("request", method=scope["method"], route=route, status=status, ms=ms)
+            level = logging.DEBUG if route in _QUIET and status < 500 else logging.INFO
+            if logging.getLogger(_NAME).isEnabledFor(level):  # structlog would first gather what it then drops
+                ms = round(seconds * 1000, 1)
+                _log.log(level, "request", method=scope["method"], route=route, status=status, ms=ms)
 
 
 def _template(scope: Scope) -> str:

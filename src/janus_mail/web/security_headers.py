@@ -2,15 +2,14 @@
 
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_DEFAULTS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
+_DEFAULTS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
     # What is no page of ours runs nothing and shows nowhere.
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 class SecurityHeaders:
@@ -22,9 +21,9 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _DEFAULTS.items():
-                    headers.setdefault(name, value)
+                headers = list(message["headers"])
+                said = {name for name, _ in headers}
+                message["headers"] = headers + [default for default in _DEFAULTS if default[0] not in said]
             await send(message)
 
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
