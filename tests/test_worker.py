@@ -36,6 +36,17 @@ async def test_a_burst_of_accepts_does_not_become_a_burst_of_jobs(redis: Redis) 
     assert await redis.zcard("arq:queue") == 2
 
 
+async def test_a_second_that_was_just_rung_for_is_not_rung_again_unless_it_is_near(redis: Redis) -> None:
+    bell = Bell(redis, horizon_s=900)
+    now = datetime.now(UTC)
+    for _ in range(2):
+        bell.ring([now + timedelta(seconds=3), now + timedelta(seconds=60)])
+        await bell.close()
+        rung = await redis.zcard("arq:queue")
+        await redis.delete(*await redis.keys("arq:*"))
+    assert rung == 1  # a worker may have heard of the near one, and have looked before this mail was there
+
+
 async def test_what_is_due_beyond_the_horizon_is_left_to_the_patrol(redis: Redis) -> None:
     bell = Bell(redis, horizon_s=900)
     bell.ring([datetime.now(UTC) + timedelta(seconds=1000)])

@@ -9,13 +9,18 @@ from datetime import UTC, datetime
 
 from arq import ArqRedis
 from arq.constants import default_queue_name
+from cachetools import TTLCache
 from redis.asyncio import Redis
 
 from janus_mail.storage.redis import REDIS_AWAY
+from janus_mail.telemetry.boot_clock import boot_clock_s
 
 WAKE = "wake"  # the name of the one job
 BACKLOG = "janus:backlog"  # the channel on which a worker tells the others that there is more than it can take
 _COALESCE_S = 0.02
+# For so long a second that was rung for needs no other ring, unless it is so near that a worker may have heard it.
+_RUNG_S = 1.0
+_NEAR_S = 5.0
 _RETRY_AFTER_S = (0.05, 0.3)  # a busy Redis is not a Redis that is away
 
 _log = logging.getLogger(__name__)
@@ -30,6 +35,7 @@ class Bell:
         self._redis = redis
         self._horizon_s = horizon_s
         self._seconds: set[int] = set()  # epoch seconds to ring for; 0 stands for «at once»
+        self._rung: TTLCache[int, None] = TTLCache(10_000, _RUNG_S, timer=boot_clock_s)
         self._gathering = False
         self._ringing: set[asyncio.Task[None]] = set()
 
@@ -68,9 +74,10 @@ class Bell:
         seconds, self._seconds, self._gathering = self._seconds, set(), False
         for patience_s in (*_RETRY_AFTER_S, None):
             try:
-                while seconds:
-                    await self._enqueue(min(seconds))
-                    seconds.remove(min(seconds))
+                for second in sorted(seconds - self._rung.keys()):
+                    await self._enqueue(second)
+                    if second > datetime.now(UTC).timestamp() + _NEAR_S:
+                        self._rung[second] = None
                 return
             except REDIS_AWAY as error:
                 if patience_s is None:
