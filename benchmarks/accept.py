@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from benchmarks.http_load import Load, Loaded, run_load
 from benchmarks.letters import letter, recipient
 from benchmarks.peers.bare_insert import bare_insert
+from benchmarks.progress import each_run
 from benchmarks.stand import Stand, stand
 from benchmarks.table import Goal, Row, print_table, runs
 
@@ -27,7 +28,7 @@ _CONNECTIONS = 32
 async def measure(quick: bool) -> list[Row]:
     """Requests a second, and what each took."""
     async with stand() as bench:
-        return await compared(bench, rounds=runs(quick), seconds=2 if quick else 4, connections=_CONNECTIONS)
+        return await compared(bench, rounds=runs(quick), seconds=1 if quick else 3, connections=_CONNECTIONS)
 
 
 async def compared(bench: Stand, *, rounds: int, seconds: float, connections: int) -> list[Row]:
@@ -37,7 +38,7 @@ async def compared(bench: Stand, *, rounds: int, seconds: float, connections: in
     theirs: list[Loaded] = []
     async with bare_insert(bench) as port:
         bare = replace(load, port=port, path="/events", headers={})
-        for _ in range(rounds):
+        for _ in each_run(rounds):
             ours.append(await load_and_count(bench, load, EVENTS))
             theirs.append(await load_and_count(bench, bare, "SELECT count(*) FROM bare_events"))
     rates, bare_rates = [done.per_second for done in ours], [done.per_second for done in theirs]

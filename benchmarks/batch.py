@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from benchmarks.accept import EVENTS, load_and_count
 from benchmarks.http_load import Load
 from benchmarks.letters import letter, recipient
+from benchmarks.progress import each_run
 from benchmarks.stand import Stand, stand
 from benchmarks.table import Goal, Row, print_table, runs
 
@@ -23,7 +24,7 @@ _GOAL_PER_SECOND = 10_000
 async def measure(quick: bool) -> list[Row]:
     """Messages accepted a second."""
     async with stand() as bench:
-        return await accepted(bench, events=1000, rounds=runs(quick), seconds=2 if quick else 5)
+        return await accepted(bench, events=1000, rounds=runs(quick), seconds=1 if quick else 4)
 
 
 async def accepted(bench: Stand, *, events: int, rounds: int, seconds: float) -> list[Row]:
@@ -33,7 +34,7 @@ async def accepted(bench: Stand, *, events: int, rounds: int, seconds: float) ->
         headers={"Authorization": bench.api.headers["Authorization"]}, body=_body(events), connections=2,
         seconds=seconds,
     )  # fmt: skip
-    done = [await load_and_count(bench, load, EVENTS, each=events) for _ in range(rounds)]
+    done = [await load_and_count(bench, load, EVENTS, each=events) for _ in each_run(rounds)]
     what = f"POST /api/events/batch, {events:,} events a request"
     return [Row(what, "messages/s", [each.per_second * events for each in done], Goal("≥", _GOAL_PER_SECOND))]
 

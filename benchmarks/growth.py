@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import claim, listing
-from benchmarks.plot import Line, Plot, svg
+from benchmarks.plot import PICTURES, Line, Plot, draw, svg
+from benchmarks.progress import say
 from benchmarks.stand import Stand, stand
 from benchmarks.table import Row, print_table, runs
 
 NAME = "growth"
-PICTURES = Path(__file__).parent.parent / "docs" / "img"
 
 _SIZES = (10_000, 100_000, 1_000_000)
 _FINISHED = 10_000_000
@@ -45,7 +45,7 @@ async def claims(
         lines = [Line(step, [at.median(step) for at in measured]) for step in steps]
         labels = [f"{size:,} pending" for size in sizes] + [f"and {finished:,} sent"]
         plot = Plot("Claim, begin and finish of 100 messages", "milliseconds, median", labels, lines)
-        _draw(pictures / "growth-delivery.svg", plot)
+        draw(pictures / "growth-delivery.svg", svg(plot))
     return claim.rows_of(measured)
 
 
@@ -54,6 +54,7 @@ async def lists(bench: Stand, sizes: Sequence[int], *, rounds: int, seconds: flo
     rows: list[list[Row]] = []
     stored, deep_page = 0, min(listing.DEEP_PAGE, sizes[0] // 10)  # there at the smallest, too
     for size in sizes:
+        say(f"filling up to {size:,} events")
         await listing.fill_events(bench, size - stored)
         rows.append(await listing.pages(bench, rounds=rounds, seconds=seconds, deep_page=deep_page))
         stored = size
@@ -63,13 +64,9 @@ async def lists(bench: Stand, sizes: Sequence[int], *, rounds: int, seconds: flo
             for place, row in enumerate(rows[0])
         ]
         labels = [f"{size:,} events" for size in sizes]
-        _draw(pictures / "growth-lists.svg", Plot("GET /api/events", "milliseconds, median of runs", labels, lines))
+        plot = Plot("GET /api/events", "milliseconds, median of runs", labels, lines)
+        draw(pictures / "growth-lists.svg", svg(plot))
     return [row for at in rows for row in at]
-
-
-def _draw(file: Path, plot: Plot) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(svg(plot))
 
 
 if __name__ == "__main__":

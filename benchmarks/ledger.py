@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,14 +49,16 @@ class Ledger:
 
     def read(self, start: int = 0) -> list[Arrival]:
         """The mails from number `start` on, in the order of their arrival."""
+        return list(self.mails(start))
+
+    def mails(self, start: int = 0) -> Iterator[Arrival]:
+        """The same, one at a time: a hundred thousand do not fit into everyone's memory."""
         self.count()
         entries = list(ENTRY.iter_unpack((self._folder / INDEX).read_bytes()))
         with (self._folder / MAILS).open("rb") as mails:
             mails.seek(sum(commands + mail for _, commands, mail in entries[:start]))
-            return [
-                Arrival(at, mails.read(commands), _unstuffed(mails.read(mail)))
-                for at, commands, mail in entries[start:]
-            ]
+            for at, commands, mail in entries[start:]:
+                yield Arrival(at, mails.read(commands), _unstuffed(mails.read(mail)))
 
 
 def _unstuffed(mail: bytes) -> bytes:

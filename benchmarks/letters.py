@@ -1,5 +1,6 @@
 """What the mails of a measurement say: 5 kB of text and HTML, a little of it each mail's own."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _WIDTH = 7
@@ -25,9 +26,19 @@ def recipient(number: int) -> str:
     return f"reader{digits(number)}@example.com"
 
 
+def number_of(address: str) -> int:
+    """Of a `recipient`."""
+    return int(address.partition("@")[0][-_WIDTH:])
+
+
 def letter(number: int) -> Letter:
     """The mail of one recipient, filled."""
     return _letter(f"Ann {digits(number)}", digits(number))
+
+
+def letters(numbers: Iterable[int]) -> dict[str, tuple[int, Letter]]:
+    """By recipient, with its number: what `checks.check_arrivals` is to find."""
+    return {recipient(number): (number, letter(number)) for number in numbers}
 
 
 def template() -> Letter:

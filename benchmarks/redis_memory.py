@@ -12,6 +12,7 @@ from typing import Any
 from arq.constants import default_queue_name
 from redis.asyncio import Redis
 
+from benchmarks.progress import say
 from benchmarks.rows import Fill, fill, workspace_named
 from benchmarks.stand import Stand, stand
 from benchmarks.table import Goal, Row, print_table
@@ -32,9 +33,10 @@ _DUE_SOON = """
 
 async def measure(quick: bool) -> list[Row]:
     """MiB more than empty."""
-    events, limit = 100_000 if quick else 1_000_000, Goal("≤", 5)
+    events, limit = 20_000 if quick else 1_000_000, Goal("≤", 5)
     figures = []
     for many, over in ((events, timedelta(days=30)), (5_000, timedelta(seconds=_HORIZON_S))):
+        say(f"filling {many:,} events over {over // timedelta(minutes=1):,} minutes")
         async with stand(api=False) as bench:
             figures.append(await grown(bench, many, over))
     return [

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,9 @@ import asyncpg
 import httpx
 from cryptography.fernet import Fernet
 
-from benchmarks.ledger import Arrival, Ledger
+from benchmarks.checks import check_arrivals, check_message_ids, check_records
+from benchmarks.ledger import Ledger
+from benchmarks.letters import Letter
 from janus_mail.accounts.keys import create_key
 from janus_mail.routing.create import create_provider
 from janus_mail.routing.seed import seed_workspace
@@ -29,6 +31,7 @@ from janus_mail.storage.migrate import migrate
 from janus_mail.storage.secrets import SecretBox
 
 _STOP_S = 15.0
+_FIRST_LOOK_S = 1.0  # of a worker that is alive
 # What a developer's shell says must not change what is measured.
 _OURS = ("JANUS_", "MAIL_", "POSTGRES_", "DATABASE_URL", "REDIS_URL")
 
@@ -59,7 +62,7 @@ class Stand:
     database: Database
     api: httpx.AsyncClient
     ledger: Ledger
-    workers: list[Process]
+    workers: list[tuple[Process, int]]  # and of how many processes each consists
     postgres: EmbeddedPostgres
     redis_url: str
 
@@ -67,39 +70,50 @@ class Stand:
     def dsn(self) -> str:
         return self.environment["DATABASE_URL"]
 
-    def start_worker(self) -> Process:
-        """It is not ready yet: see `workers_ready`."""
-        arguments = [sys.executable, "-m", "janus_mail.cli", "worker"]
-        self.workers.append(Process(self.folder, "worker", arguments, self.environment))
-        return self.workers[-1]
+    def start_worker(self, processes: int = 1) -> Process:
+        """`janus worker --processes N`. It is not ready yet: see `workers_ready`."""
+        arguments = [sys.executable, "-m", "janus_mail.cli", "worker", f"--processes={processes}"]
+        worker = Process(self.folder, "worker", arguments, self.environment)
+        self.workers.append((worker, processes))
+        return worker
 
     async def workers_ready(self) -> None:
         """Wait until each that was started says that it is alive, and has found that nothing is to be done yet."""
         async with asyncio.timeout(30):
-            while await self.database.pool.fetchval("SELECT count(*) FROM workers") < len(self.workers):
-                if any(worker.child.poll() is not None for worker in self.workers):
+            many = sum(processes for _, processes in self.workers)
+            while await self.database.pool.fetchval("SELECT count(*) FROM workers") < many:
+                if any(worker.child.poll() is not None for worker, _ in self.workers):
                     raise RuntimeError("a worker ended")
                 await asyncio.sleep(0.05)
-        await asyncio.sleep(1)
+        await asyncio.sleep(_FIRST_LOOK_S)
 
     async def stop_workers(self) -> None:
         """SIGTERM, and wait: what they were sending is recorded then."""
-        children = [worker.child for worker in self.workers]
+        children = [worker.child for worker, _ in self.workers]
         await asyncio.to_thread(stop_children, children, SIGTERM, timeout_s=_STOP_S)
         self.workers.clear()
 
-    def arrivals(self) -> dict[str, float]:
-        """When each mail came to the sink, in epoch seconds by Message-ID; a double is an error."""
-        found: dict[str, float] = {}
-        for arrival in self.ledger.read():
-            if arrival.message_id in found:
-                raise RuntimeError(f"{arrival.message_id} arrived twice")
-            found[arrival.message_id] = arrival.at
-        return found
+    async def all_sent(self, start: int, mails: int, within_s: float) -> None:
+        """Wait until so many more than `start` are in the sink, and are on record.
 
-    async def arrived(self, start: int) -> list[Arrival]:
-        """The mails from number `start` on; reading them takes a while, and others may work meanwhile."""
-        return await asyncio.to_thread(self.ledger.read, start)
+        The sink is asked and not the database, whose answer would cost those who are measured.
+        """
+        async with asyncio.timeout(within_s):
+            while self.ledger.count() - start < mails:
+                await asyncio.sleep(0.1)
+        await self.all_final(within_s)
+
+    async def proven(
+        self, start: int, expected: Mapping[str, tuple[int, Letter]], *, waiting: int = 0
+    ) -> dict[str, float]:
+        """When each mail from number `start` on came, by Message-ID: each once, as it was written, and on record.
+
+        So many are `waiting` still. Raises RuntimeError. It takes a while, and others may work meanwhile.
+        """
+        arrived = await asyncio.to_thread(check_arrivals, self.ledger.mails(start), expected)
+        await check_records(self.database, len(expected), waiting=waiting)
+        await check_message_ids(self.database, arrived)
+        return arrived
 
     async def all_final(self, within_s: float) -> None:
         """Wait until no message is on its way any more."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from benchmarks.progress import each_run
 from benchmarks.stand import Process, Stand, free_port, running, stand
 from benchmarks.table import Goal, Row, print_table, runs
 
@@ -24,8 +25,8 @@ async def measure(quick: bool) -> list[Row]:
         await started_api(bench)
         rounds = runs(quick)
         return [
-            Row("start of the API, to ready", "s", [await started_api(bench) for _ in range(rounds)], _GOAL_S),
-            Row("start of a worker, to ready", "s", [await started_worker(bench) for _ in range(rounds)], _GOAL_S),
+            Row("start of the API, to ready", "s", [await started_api(bench) for _ in each_run(rounds)], _GOAL_S),
+            Row("start of a worker, to ready", "s", [await started_worker(bench) for _ in each_run(rounds)], _GOAL_S),
         ]
 
 

@@ -10,8 +10,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from benchmarks.checks import check_message_ids, check_records
-from benchmarks.rows import Fill, fill, workspace_named
+from benchmarks.progress import say
+from benchmarks.rows import Fill, expected, fill, workspace_named
 from benchmarks.stand import Stand, stand
 from benchmarks.table import Goal, Row, print_table
 
@@ -25,23 +25,23 @@ _FLAT = 1.1
 async def measure(quick: bool) -> list[Row]:
     """MiB."""
     async with stand(api=False) as bench:
-        return await drained(bench, 10_000 if quick else 100_000)
+        return await drained(bench, 4_000 if quick else 100_000)
 
 
 async def drained(bench: Stand, mails: int) -> list[Row]:
     """Drain so many, one event a mail, with one worker, and look at it meanwhile."""
     await fill(bench.database, [await workspace_named(bench.database)], Fill(messages=mails))
+    say(f"draining {mails:,} mails")
     start = bench.ledger.count()
     worker = bench.start_worker()
     await bench.workers_ready()
     samples = [_resident_mib(worker.pid)]
-    draining = asyncio.create_task(bench.all_final(within_s=60 + mails / 100))
+    draining = asyncio.create_task(bench.all_sent(start, mails, within_s=60 + mails / 100))
     while not (await asyncio.wait({draining}, timeout=_EVERY_S))[0]:
         samples.append(_resident_mib(worker.pid))
     await draining
     await bench.stop_workers()
-    await check_records(bench.database, mails)
-    await check_message_ids(bench.database, await bench.arrived(start))
+    await bench.proven(start, expected(mails))
     quarter = max(len(samples) // 4, 1)
     second, last = statistics.median(samples[quarter : 2 * quarter] or samples), statistics.median(samples[-quarter:])
     what = f"worker memory, draining {mails:,} mails"

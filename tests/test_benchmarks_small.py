@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import accept, batch, growth, listing, redis_memory, worker_memory
+from benchmarks import accept, batch, growth, lateness, lateness_busy, listing, redis_memory, retention, worker_memory
 from benchmarks.http_load import Loaded
 from benchmarks.plot import Line, Plot, svg
 from benchmarks.rows import Fill, fill, workspace_named
@@ -22,8 +22,10 @@ def _whats(rows: Sequence[Row]) -> list[str]:
 
 @pytest.fixture(scope="module")
 async def one_stand() -> AsyncIterator[Stand]:
-    async with stand() as bench:
-        yield bench
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.stand._FIRST_LOOK_S", 0.1)
+        async with stand() as bench:
+            yield bench
 
 
 @pytest.fixture
@@ -66,6 +68,24 @@ async def test_claims_are_measured_among_ever_more_messages_and_their_plans_kept
     assert "Execution Time" in plan
     assert "Buffers" in plan
     assert "claim by lane" in (tmp_path / "growth-delivery.svg").read_text()
+
+
+async def test_lateness_is_measured_while_bulk_mail_is_queued(bench: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_WARM_S", "_AHEAD_S"):
+        monkeypatch.setattr(lateness_busy, name, 0.3)
+    start = bench.ledger.count()
+    late_s = await lateness_busy.steady(bench, seconds=1, per_second=20, queued=10, bulk_per_second=8_000)
+    assert len(late_s) == 20
+    assert lateness.percentile(late_s, 0.5) > 0
+    assert bench.ledger.count() - start > 20
+
+
+async def test_a_drain_is_measured_while_old_mail_is_removed(bench: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "WORKERS", 1)
+    monkeypatch.setitem(bench.environment, "JANUS_RETENTION_DAYS", "")
+    drained, removed = await retention.compared(bench, 40, 6_000, rounds=1)
+    assert drained.ratio is not None
+    assert 0 < removed.values[0] < 6_000
 
 
 async def test_a_worker_is_watched_while_it_drains(bench: Stand) -> None:

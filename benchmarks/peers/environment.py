@@ -10,14 +10,14 @@ from benchmarks.stand import output_of
 
 ROOT = Path(__file__).parents[2]
 
-_KEPT = ROOT / "benchmarks" / ".peers"
+KEPT = ROOT / "benchmarks" / ".peers"  # ignored by git
 
 
 async def python_of(peer: str) -> str:
     """The interpreter of the environment that holds exactly what `peers/<peer>.txt` pins. Raises RuntimeError."""
     pins = Path(__file__).with_name(f"{peer}.txt")
     digest = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()[:10]
-    folder = _KEPT / f"{peer}-{digest}"
+    folder = KEPT / f"{peer}-{digest}"
     python = folder / "bin" / "python"
     whole = folder / "whole"  # an install that was interrupted lacks it
     if not whole.exists():

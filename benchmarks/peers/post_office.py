@@ -1,5 +1,6 @@
 """django-post_office 3.12 on the same PostgreSQL and sink: `send_queued_mail --processes=2` until all is sent."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
@@ -7,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from benchmarks.checks import check_arrivals
-from benchmarks.letters import letter, recipient
+from benchmarks.letters import letters
 from benchmarks.peers.environment import environment, python_of
 from benchmarks.stand import Stand, output_of, refuse_weak_durability
 
@@ -50,8 +51,7 @@ class PostOffice:
             lock = f"--lockfile={self.bench.folder / 'send_queued_mail'}"
             command = [self.python, "-m", "django", "send_queued_mail", f"--processes={_PROCESSES}", lock]
             await output_of(command, self.environment)
-            arrivals = await self.bench.arrived(start)
-            check_arrivals(arrivals, {recipient(number): (number, letter(number)) for number in range(mails)})
+            arrived = await asyncio.to_thread(check_arrivals, self.bench.ledger.mails(start), letters(range(mails)))
             sent = await connection.fetchval("SELECT count(*) FROM post_office_email WHERE status = $1", _SENT)
             logged = await connection.fetchval("SELECT count(*) FROM post_office_log WHERE status = $1", _SENT)
             if (sent, logged) != (mails, mails):
@@ -59,4 +59,4 @@ class PostOffice:
             ended: datetime = await connection.fetchval("SELECT max(date) FROM post_office_log")
         finally:
             await connection.close()
-        return mails / (ended.timestamp() - arrivals[0].at)
+        return mails / (ended.timestamp() - next(iter(arrived.values())))
