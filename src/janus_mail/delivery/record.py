@@ -93,7 +93,7 @@ class Recorder:
         self._grace_s = grace_s
         self.on_wait: Callable[[float], None] = lambda _: None  # told after how many seconds something is due again
         self.begin = Coalescer(
-            self._begin, delay_s=0.003, lanes=1, keep=lambda item: item.hold.deadline_s > boot_clock_s()
+            self._begin, delay_s=0.001, lanes=1, keep=lambda item: item.hold.deadline_s > boot_clock_s()
         )
         self.finish = Coalescer(self._finish, delay_s=0.005, lanes=1)
         self.let_go = Coalescer(self._let_go, delay_s=0.005)
