@@ -132,6 +132,15 @@ class Stand:
         await self.database.pool.execute("ANALYZE")
         await self.database.pool.execute("CHECKPOINT")
 
+    async def connect_up_to(self, connections: int | None) -> None:
+        """How many connections a worker may have to the sink; null: as by default. Workers read it within a second."""
+        (provider,) = (await self.api.get("/api/providers")).json()["data"]
+        config = {name: value for name, value in provider["config"].items() if name != "max_connections"}
+        if connections is not None:
+            config["max_connections"] = connections
+        answer = await self.api.patch(f"/api/providers/{provider['id']}", json={"config": config})
+        answer.raise_for_status()
+
     async def post(self, path: str, json: object = None) -> httpx.Response:
         """Ask the API. Raises `httpx.HTTPStatusError` when it refuses."""
         answer = await self.api.post(path, json=json)
