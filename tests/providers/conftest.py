@@ -38,6 +38,7 @@ class Hold:
 
     def __init__(self, *, refuse_dispatch: Exception | None = None, refuse_last_byte: Exception | None = None) -> None:
         self.dispatches = 0
+        self.begun_ahead = 0
         self.under_way_calls = 0
         self.last_bytes = 0
         self._refuse_dispatch = refuse_dispatch
@@ -45,6 +46,9 @@ class Hold:
 
     def under_way(self) -> None:
         self.under_way_calls += 1
+
+    async def begin_ahead(self) -> None:
+        self.begun_ahead += 1
 
     async def before_dispatch(self) -> None:
         self.dispatches += 1

@@ -231,3 +231,46 @@ async def test_who_gives_up_waiting_takes_no_connection_from_the_others(serve: S
     go_on.set()
     await asyncio.gather(first, last)
     assert [mail.recipients for mail in server.mails] == [["first@example.net"], ["last@example.net"]]
+
+
+async def test_while_connections_are_freed_quickly_those_who_wait_begin_ahead(
+    serve: Serve, adapter_to: Connect
+) -> None:
+    server = await serve()
+    adapter = adapter_to(server, max_connections=1)
+    first = [Hold() for _ in range(40)]
+    await asyncio.gather(*(adapter.send(mail_to(), hold) for hold in first))
+    then = [Hold() for _ in range(5)]
+    await asyncio.gather(*(adapter.send(mail_to(), hold) for hold in then))
+    assert [hold.begun_ahead for hold in then] == [0, 1, 1, 1, 1]  # the first had its connection at once
+    assert {hold.dispatches for hold in (*first, *then)} == {1}
+    assert len(server.mails) == 45
+
+
+async def test_while_connections_are_slow_nobody_begins_ahead(serve: Serve, adapter_to: Connect) -> None:
+    go_on = asyncio.Event()
+    server = await serve(answers={"DOT": [Held(go_on, "250 Ok")]})
+    adapter = adapter_to(server, max_connections=1)
+    holds = [Hold() for _ in range(3)]
+    sends = [asyncio.create_task(adapter.send(mail_to(), hold)) for hold in holds]
+    await server.until(lambda: server.open_now == 1)
+    assert [hold.begun_ahead for hold in holds] == [0, 0, 0]
+    go_on.set()
+    await asyncio.gather(*sends)
+
+
+async def test_who_cannot_begin_ahead_takes_no_connection_from_the_others(serve: Serve, adapter_to: Connect) -> None:
+    class Gone(Hold):
+        async def begin_ahead(self) -> None:
+            await super().begin_ahead()
+            await asyncio.sleep(0.01)  # meanwhile a connection may have become its own
+            raise KeyError("the lease is lost")
+
+    server = await serve()
+    adapter = adapter_to(server, max_connections=1)
+    await asyncio.gather(*(adapter.send(mail_to(), Hold()) for _ in range(40)))
+    gone = [Gone() for _ in range(5)]
+    answers = await asyncio.gather(*(adapter.send(mail_to(), hold) for hold in gone), return_exceptions=True)
+    assert [type(answer) for answer in answers[1:]] == [KeyError] * 4
+    async with asyncio.timeout(1):
+        await asyncio.gather(*(adapter.send(mail_to(), Hold()) for _ in range(3)))

@@ -61,6 +61,13 @@ class Attempt:
     async def before_dispatch(self) -> None:
         if self._limit is not None:
             self._limit.reschedule(None)  # from here on nothing is certain until there is an answer
+        await self.begin_ahead()
+        self._hold.check()
+        self._dispatched_s = boot_clock_s()
+
+    async def begin_ahead(self) -> None:
+        if self.opened:
+            return
         hold, provider, outgoing = self._hold, self._provider, self._outgoing
         try:
             begun = await self._recorder.begin(
@@ -74,8 +81,6 @@ class Attempt:
         self.opened = True
         reached("after_begin")
         hold.message_id_header, hold.dated_at = outgoing.mail.message_id, outgoing.dated_at
-        hold.check()
-        self._dispatched_s = boot_clock_s()
 
     def before_last_byte(self) -> None:
         reached("before_last_byte")

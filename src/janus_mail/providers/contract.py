@@ -71,13 +71,17 @@ class Accepted:
 class Dispatch(Protocol):
     """The worker's hold on a message, asked before anything that cannot be taken back.
 
-    The last two raise an error of the worker's when the hold is lost; an adapter lets it through, having made sure
+    All but the first raise an error of the worker's when the hold is lost; an adapter lets it through, having made sure
     that nothing more leaves (a half-sent body is cut by closing the connection).
     """
 
     def under_way(self) -> None:
         """Called, where mail may wait for one of our connections, once one is free: from now on it is the service that
         takes its time. Until `before_dispatch` the send may be cancelled, when another provider is faster."""
+
+    async def begin_ahead(self) -> None:
+        """May be awaited while the mail waits for one of our connections and will have it in a moment: what
+        `before_dispatch` writes down is written meanwhile, and the connection need not wait for it."""
 
     async def before_dispatch(self) -> None:
         """Awaited once a try, with the session ready and before the first byte that cannot be taken back."""

@@ -28,7 +28,7 @@ class SmtpAdapter(Adapter):
 
     async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
         letter = letter_from(mail)
-        await self._pool.acquire()
+        await self._pool.acquire(meanwhile=dispatch.begin_ahead)
         dispatch.under_way()
         try:
             kept = self._pool.take_idle()

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from janus_mail.providers.outcomes import ProviderDown
 from janus_mail.providers.smtp_session import SmtpSession
 
 GOODBYE_S = 1.0
+_SOON_S = 0.05
+_SLOW_S = 1.0
 
 
 class SmtpPool:
@@ -16,6 +19,8 @@ class SmtpPool:
     def __init__(self, *, size: int, mails_per_session: int, idle_timeout_s: float, wait_s: float) -> None:
         self._free = size
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._released_s = 0.0
+        self._every_s = _SLOW_S  # one is released, lately
         self._mails_per_session = mails_per_session
         self._idle_timeout_s = idle_timeout_s
         self._wait_s = wait_s
@@ -23,25 +28,34 @@ class SmtpPool:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def acquire(self) -> None:
-        """Wait for a slot. Raises `ProviderDown` (`pool_timeout`) when none is freed in time."""
+    async def acquire(self, *, meanwhile: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Wait for a slot; where one is to be had soon, but not yet, `meanwhile` is awaited as well.
+
+        Raises `ProviderDown` (`pool_timeout`) when none is freed in time, and as `meanwhile` does.
+        """
         if self._free:
             self._free -= 1
             return
         loop = asyncio.get_running_loop()
+        soon = (len(self._waiting) + 1) * self._every_s < _SOON_S
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
         timer = loop.call_later(self._wait_s, _give_up, turn)
         try:
+            if soon and meanwhile is not None:
+                await meanwhile()
             await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
+        except BaseException:
+            if not turn.cancel() and not turn.cancelled() and turn.exception() is None:
                 self.release()  # it was ours already, and nobody else knows
             raise
         finally:
             timer.cancel()
 
     def release(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._every_s += 0.2 * (min(now_s - self._released_s, _SLOW_S) - self._every_s)
+        self._released_s = now_s
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
