@@ -14,6 +14,8 @@ from benchmarks.stand import Stand, output_of, refuse_weak_durability
 
 _PROCESSES = 2
 _SENT = 0  # post_office.models.STATUS
+AS_INSTALLED = 100
+TUNED = 5_000  # each batch starts its processes, threads and connections anew, so few are faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,24 @@ class PostOffice:
             DJANGO_SETTINGS_MODULE="benchmarks.peers.post_office_settings",
             PEER_DATABASE_HOST=parse_qs(urlsplit(dsn).query)["host"][0],
             PEER_SINK_PORT=str(bench.ledger.port),
+            PEER_BATCH_SIZE=str(AS_INSTALLED),
         )
         await output_of([python, "-m", "django", "migrate", "--verbosity=0"], settings)
         return cls(bench, python, dsn, settings)
 
-    async def drain(self, mails: int) -> float:
+    async def drain(self, mails: int, *, batch: int = TUNED) -> float:
         """Fill, drain, prove. Mails a second, from the first mail in the sink to the last one's log row."""
+        environment = self.environment | {"PEER_BATCH_SIZE": str(batch)}
         connection = await asyncpg.connect(self.dsn)
         try:
             await connection.execute("TRUNCATE post_office_email CASCADE")
-            await output_of([self.python, "-m", "benchmarks.peers.post_office_fill", str(mails)], self.environment)
+            await output_of([self.python, "-m", "benchmarks.peers.post_office_fill", str(mails)], environment)
             await connection.execute("ANALYZE")
             await connection.execute("CHECKPOINT")
             start = self.bench.ledger.count()
             lock = f"--lockfile={self.bench.folder / 'send_queued_mail'}"
             command = [self.python, "-m", "django", "send_queued_mail", f"--processes={_PROCESSES}", lock]
-            await output_of(command, self.environment)
+            await output_of(command, environment)
             arrived = await asyncio.to_thread(check_arrivals, self.bench.ledger.mails(start), letters(range(mails)))
             sent = await connection.fetchval("SELECT count(*) FROM post_office_email WHERE status = $1", _SENT)
             logged = await connection.fetchval("SELECT count(*) FROM post_office_log WHERE status = $1", _SENT)

@@ -20,7 +20,6 @@ EMAIL_HOST = "127.0.0.1"
 EMAIL_PORT = int(os.environ["PEER_SINK_PORT"])
 POST_OFFICE = {
     "BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"},
-    # Each batch starts its processes, threads and connections anew: 100 (the default) spends its time on that.
-    "BATCH_SIZE": 5000,
+    "BATCH_SIZE": int(os.environ["PEER_BATCH_SIZE"]),
     "THREADS_PER_PROCESS": 5,  # the default; more does not «seem to help SMTP based backends», its documentation says
 }

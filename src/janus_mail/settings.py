@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     anonymous_workspace: str | None = None
 
     # -- the worker
-    worker_concurrency: int = Field(120, ge=1, le=10_000)
+    worker_concurrency: int = Field(320, ge=1, le=10_000)  # one workspace gets half, one provider three eighths
     claim_batch: int = Field(200, ge=1, le=2_000)
 
     # -- times of delivery (DELIVERY.md); fault tests shorten these and nothing else

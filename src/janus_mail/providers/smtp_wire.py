@@ -5,6 +5,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 MAX_LINE_BYTES = 4096  # RFC 5321 4.5.3.1.5 allows 512; generous to the talkative, closed to the hostile
@@ -172,19 +173,17 @@ class Wire(asyncio.Protocol):
         if len(line) > MAX_LINE_BYTES or len(self._lines) >= MAX_LINES:
             self._fail("reply_too_long")
             return
-        found = _REPLY_LINE.fullmatch(line)
-        if found is None:
+        parsed = _parse(line)
+        if parsed is None:
             self._fail("bad_reply", _decoded(line))
             return
-        code, mark, text = found.groups()
-        if mark == b"-" or self._lines:
-            self._lines.append(_decoded(text or b""))
-            if mark == b"-":
+        reply, goes_on = parsed
+        if goes_on or self._lines:
+            self._lines.append(reply.text)
+            if goes_on:
                 return
-            reply = Reply(int(code), "\n".join(self._lines))
+            reply = Reply(reply.code, "\n".join(self._lines))
             self._lines.clear()
-        else:
-            reply = Reply(int(code), _decoded(text or b""))
         if self._owed:
             self._owed -= 1
             self._replies.append(reply)
@@ -225,6 +224,16 @@ class Wire(asyncio.Protocol):
             self._cut = Cut(code, response, reply)
         self._transport.abort()
         self._wake()
+
+
+@lru_cache(maxsize=256)  # most lines that a server says, it says for every mail
+def _parse(line: bytes) -> tuple[Reply, bool] | None:
+    """One line as a reply, and whether another line of it follows; null where it is none."""
+    found = _REPLY_LINE.fullmatch(line)
+    if found is None:
+        return None
+    code, mark, text = found.groups()
+    return Reply(int(code), _decoded(text or b"")), mark == b"-"
 
 
 def _decoded(line: bytes) -> str:
