@@ -11,7 +11,8 @@ depends_on: Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    # Bodies go to the TOAST table from half a kilobyte on, where a change of the counts need not copy them.
+    # Of a row beyond 2 kB, bodies go to the TOAST table until half a kilobyte is left: a change of the counts need not
+    # copy them. Rows that are there already stay as they are.
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("ALTER TABLE events SET (toast_tuple_target = 512)")
 

@@ -330,7 +330,7 @@ async def test_a_try_that_may_have_reached_the_service_stays_counted_toward_its_
     quotas = Quotas(shop.database)
     admission = Admission(await circuits_of(shop), Rests(), Rates(None, lambda: 1), quotas)
     assert await admission.take(provider, "example.com") is None
-    await admission.not_tried(provider, "example.com", begun=True)
+    await admission.not_tried(provider, "example.com", dispatched=True)
     refusal = await admission.take(provider, "example.com")
     assert refusal is not None
     assert refusal.waiting_for == "quota"

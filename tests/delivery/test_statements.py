@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from janus_mail.delivery.queries import lease, tries
+from janus_mail.delivery.queries import lease, requests, tries
 from janus_mail.delivery.record import Finish
 from janus_mail.storage.database import Database
 from tests.delivery.conftest import Workshop
@@ -56,38 +56,54 @@ def hand(shop: Workshop) -> Hand:
     return Hand(shop)
 
 
-async def backlog(shop: Workshop, messages: int) -> None:
-    event_id = await shop.event()
-    await shop.database.pool.execute(
-        """INSERT INTO messages (id, workspace_id, event_id, recipient, due_at, next_try_at, priority, give_up_at)
-           SELECT gen_random_uuid(), workspace_id, event_id, recipient, due_at, next_try_at, priority, give_up_at
-           FROM messages, generate_series(1, $2) WHERE event_id = $1""",
-        event_id, messages,
-    )  # fmt: skip
+async def backlog(shop: Workshop) -> None:
+    """5,000 messages of 50 events."""
+    for _ in range(50):
+        await shop.event(*(f"reader{n}@example.org" for n in range(100)))
     await shop.database.pool.execute("ANALYZE messages")
 
 
-async def plan(database: Database, statement: str, *arguments: object) -> str:
-    """As a worker's connection plans it: without a look at the arguments."""
+async def plan(database: Database, statement: str, *arguments: str) -> str:
+    """As a worker's connection plans it: with nothing known of the arguments, which are given as SQL writes them."""
     async with database.pool.acquire() as connection:
         change = connection.transaction()
         await change.start()
         try:
             await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            rows = await connection.fetch(f"EXPLAIN {statement}", *arguments)
+            await connection.execute(f"PREPARE hot AS {statement}")
+            rows = await connection.fetch(f"EXPLAIN EXECUTE hot ({', '.join(arguments)})")
+            await connection.execute("DEALLOCATE hot")
         finally:
             await change.rollback()
     return "\n".join(row[0] for row in rows)
 
 
+ONE, NONE = f"'{uuid.uuid4()}'", "'{}'"
+
+
 async def test_a_claim_reads_as_many_of_a_lane_as_it_takes_and_sorts_none(shop: Workshop) -> None:
-    await backlog(shop, 5000)
-    found = await plan(
-        shop.database, lease.CLAIM_BY_LANE, [100], uuid.uuid4(), 60.0, [1], [shop.workspace_id]
-    )  # fmt: skip
+    await backlog(shop)
+    found = await plan(shop.database, lease.CLAIM_BY_LANE, NONE, ONE, "60", NONE, NONE)
     assert "ix_messages_lane" in found
     assert "Seq Scan on messages" not in found
     assert found.count("Sort Key: ") == found.count("Sort Key: m.priority, m.next_try_at") == 1  # of what was claimed
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        (lease.CLAIM_BY_TIME, ("100", ONE, "60")),
+        (lease.HISTORY, (NONE,)),
+        (lease.RENEW, (ONE, "60", NONE, NONE)),
+        (requests.TRY_WAITING_NOW, (ONE, "5000")),
+    ],
+    ids=["claim by time", "history", "renew", "try waiting now"],
+)
+async def test_what_a_worker_repeats_is_planned_for_a_few_rows_of_many(
+    shop: Workshop, statement: str, arguments: tuple[str, ...]
+) -> None:
+    await backlog(shop)
+    assert "Seq Scan on messages" not in await plan(shop.database, statement, *arguments)
 
 
 @pytest.mark.parametrize("state", ["leased", "sending", "scheduled"])
@@ -95,7 +111,7 @@ async def test_a_claim_reads_as_many_of_a_lane_as_it_takes_and_sorts_none(shop: 
 async def test_a_try_finds_its_message_by_the_key_whatever_the_statistics_say(
     shop: Workshop, name: str, state: str
 ) -> None:
-    await backlog(shop, 5000)
+    await backlog(shop)
     await shop.database.pool.execute("UPDATE messages SET state = $1, lease_expires_at = clock_timestamp()", state)
     await shop.database.pool.execute("ANALYZE messages")
     statement: str = getattr(tries, name)
@@ -106,9 +122,8 @@ async def test_a_try_finds_its_message_by_the_key_whatever_the_statistics_say(
     assert "Seq Scan on messages" not in found
 
 
-def arguments_of(name: str) -> list[object]:
+def arguments_of(name: str) -> list[str]:
     """Of the statement, with arrays that are empty."""
-    before: list[object] = [uuid.uuid4()]
-    before += {"BEGIN": [60.0], "FINISH_OTHERWISE": [60.0, 30.0]}.get(name, [])
+    times = {"BEGIN": ["60"], "FINISH_OTHERWISE": ["60", "30"]}.get(name, [])
     arrays = {"BEGIN": 8, "FINISH": 9, "FINISH_OTHERWISE": 19, "LET_GO": 7}[name]
-    return [*before, *([] for _ in range(arrays))]
+    return [ONE, *times, *[NONE] * arrays]

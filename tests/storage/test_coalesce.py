@@ -132,7 +132,7 @@ async def test_with_a_delay_and_lanes_what_is_gathered_waits_for_the_write_under
 
 async def test_a_write_that_is_stuck_keeps_the_others_for_a_moment_only() -> None:
     gate = Gate()
-    write = Coalescer(gate, delay_s=0.001, lanes=1)
+    write = Coalescer(gate, delay_s=0.001, lanes=1, patience_s=0.02)
     tasks = [asyncio.create_task(write(1))]
     async with asyncio.timeout(5):
         for calls in (1, 2, 3):

@@ -75,10 +75,10 @@ class Admission:
                 )
         return None
 
-    async def not_tried(self, provider: ConfiguredProvider, sender_domain: str, *, begun: bool = False) -> None:
-        """Nothing was learned of the provider, so another mail may be the probe. What had not begun counts for nothing
-        either; what had may have reached the service."""
-        if not begun:
+    async def not_tried(self, provider: ConfiguredProvider, sender_domain: str, *, dispatched: bool = False) -> None:
+        """Nothing was learned of the provider, so another mail may be the probe. What was not dispatched counts for
+        nothing either; what was may have reached the service."""
+        if not dispatched:
             self._give_back(provider)
         for scope in _scopes(provider, sender_domain):
             await self.circuits.release(scope)

@@ -18,7 +18,7 @@ from janus_mail.telemetry.boot_clock import boot_clock_s
 
 
 class Attempt:
-    """The adapter's `Dispatch`. `opened` says whether begin has committed, so that the mail may have left.
+    """The adapter's `Dispatch`. `opened` says whether begin has committed, `dispatched` whether the mail may have left.
 
     A try that has not begun `patience_s` after it got its connection is ended; null: the adapter's own limits do.
     """
@@ -51,6 +51,10 @@ class Attempt:
             return await adapter.send(self._outgoing.mail, self)
 
     @property
+    def dispatched(self) -> bool:
+        return self._dispatched_s is not None
+
+    @property
     def stalled(self) -> bool:
         return self._limit is not None and self._limit.expired()
 
@@ -61,11 +65,15 @@ class Attempt:
     async def before_dispatch(self) -> None:
         if self._limit is not None:
             self._limit.reschedule(None)  # from here on nothing is certain until there is an answer
-        await self.begin_ahead()
+        await self._begin()
         self._hold.check()
         self._dispatched_s = boot_clock_s()
 
     async def begin_ahead(self) -> None:
+        if self._hold.expires_at is None:  # else begin is what sees that it has not expired when it leaves
+            await self._begin()
+
+    async def _begin(self) -> None:
         if self.opened:
             return
         hold, provider, outgoing = self._hold, self._provider, self._outgoing

@@ -21,7 +21,7 @@ from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _TOO_FEW_TO_CLAIM = 50  # claiming these costs hardly more than claiming one
-_GATHER_S = 0.02  # in a backlog a claim may wait so long for more room, and no mail for longer because of it
+_GATHER_S = 0.02  # in a backlog: how long a claim may wait for room that is worth its statement
 _RING_OTHERS_EVERY_S = 1.0
 _AWAY_S = 0.5
 

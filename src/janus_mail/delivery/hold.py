@@ -38,6 +38,7 @@ class Hold:
     variables: Mapping[str, str]
     due_at: datetime
     give_up_at: datetime
+    expires_at: datetime | None
     priority: int
     round: int
     resends: int

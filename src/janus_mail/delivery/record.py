@@ -19,6 +19,7 @@ from janus_mail.telemetry.boot_clock import boot_clock_s
 
 _Writer: TypeAlias = "Connection | asyncpg.Pool[asyncpg.Record]"
 
+_PATIENCE_S = 0.05  # so long a statement that is stuck on a lock keeps the others
 _LAST_ERROR_MOST = 300
 _RESPONSE_MOST = 2000  # characters; the rest of what a server said is of no use to anyone
 
@@ -93,9 +94,10 @@ class Recorder:
         self._grace_s = grace_s
         self.on_wait: Callable[[float], None] = lambda _: None  # told after how many seconds something is due again
         self.begin = Coalescer(
-            self._begin, delay_s=0.001, lanes=1, keep=lambda item: item.hold.deadline_s > boot_clock_s()
-        )
-        self.finish = Coalescer(self._finish, delay_s=0.005, lanes=1)
+            self._begin, delay_s=0.001, lanes=1, patience_s=_PATIENCE_S,
+            keep=lambda item: item.hold.deadline_s > boot_clock_s(),
+        )  # fmt: skip
+        self.finish = Coalescer(self._finish, delay_s=0.005, lanes=1, patience_s=_PATIENCE_S)
         self.let_go = Coalescer(self._let_go, delay_s=0.005)
         self.late_proof = Coalescer(self._late_proof, delay_s=0.0)
 
@@ -127,11 +129,12 @@ class Recorder:
         asked_at_s = boot_clock_s()
         if any(item.captured is not None or item.recipients for item in items):
             async with self._database.transaction() as connection:
-                finished = await self._close(connection, items)
+                # With one statement: with two, the messages would not be locked in the order of their ids.
+                finished = await self._close(connection, items, apart=False)
                 await _write_captured(connection, [i for i in items if i.attempt_id in finished])
                 await _write_recipients(connection, [i for i in items if i.attempt_id in finished])
         else:  # the statement is a transaction by itself, and two round trips less
-            finished = await self._close(self._database.pool, items)
+            finished = await self._close(self._database.pool, items, apart=True)
         metrics.written_together("finish", len(items))
         for item in items:
             if item.attempt_id in finished:
@@ -142,12 +145,14 @@ class Recorder:
                     self.on_wait(item.wait_s)
         return [item.attempt_id in finished for item in items]
 
-    async def _close(self, connection: _Writer, items: Sequence[Finish]) -> dict[uuid.UUID, bool]:
-        """Which attempts are closed as given, and whether it was this call that closed them."""
+    async def _close(self, connection: _Writer, items: Sequence[Finish], *, apart: bool) -> dict[uuid.UUID, bool]:
+        """Which attempts are closed as given, and whether it was this call that closed them. The plain ones may go
+        `apart` from the others."""
         closed: dict[uuid.UUID, bool] = {}
-        if plain := [item for item in items if item.is_plain]:
+        plain = [item for item in items if apart and item.is_plain]
+        if plain:
             closed |= dict.fromkeys(await self._close_plain(connection, plain), True)
-        if others := [item for item in items if not item.is_plain]:
+        if others := [item for item in items if not (apart and item.is_plain)]:
             closed |= dict.fromkeys(await self._close_others(connection, others), True)
         if missing := [item for item in items if item.attempt_id not in closed]:
             rows = await connection.fetch(

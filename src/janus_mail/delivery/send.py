@@ -119,7 +119,7 @@ class Sender:
         except DeliveryError as error:
             ended = self._admission.circuits.judge(step.scope, hold.recipient, error)
         except (LeaseLost, asyncio.CancelledError):
-            await self._admission.not_tried(provider, step.sender.domain, begun=attempt.opened)
+            await self._take_back(step, attempt)
             raise
         except Exception as fault:
             ended = self._explained(hold, provider, fault, attempt, stalled=attempt.stalled)
@@ -131,8 +131,16 @@ class Sender:
         else:
             finish = attempt.failed(ended, self._after(step, ended, recipients), recipients)
         again = await self._record(hold, finish)
-        await self._tell(step, ended, began_s=attempt.started_s, begun=attempt.opened)
+        await self._tell(step, ended, began_s=attempt.started_s, dispatched=attempt.dispatched)
         return again
+
+    async def _take_back(self, step: _Step, attempt: Attempt) -> None:
+        """What may have left is in doubt; what had only begun ahead is given back as what had not begun."""
+        await self._admission.not_tried(step.provider, step.sender.domain, dispatched=attempt.dispatched)
+        if attempt.opened and not attempt.dispatched:
+            reason = ProviderDown("taken_back", "It had not begun to leave.")
+            verdict = Verdict(State.SCHEDULED, next_round=True)
+            await self._recorder.finish(attempt.failed(reason, verdict, ()))
 
     def _patience_s(self, step: _Step) -> float | None:
         """For a provider to get ready: little while another one waits, and a probe is over before the next one."""
@@ -149,7 +157,7 @@ class Sender:
             return ProviderDown("no_answer", "It did not get ready in time, and another provider may.")
         # A fault of ours. Whether anything left is known by how far we got.
         _log.exception("message %s: the adapter of provider %s failed", hold.id, provider.id, exc_info=fault)
-        return Uncertain("internal_error") if attempt.opened else ProviderDown("internal_error")
+        return Uncertain("internal_error") if attempt.dispatched else ProviderDown("internal_error")
 
     async def _record(self, hold: Hold, finish: Finish) -> bool:
         recorded = await self._recorder.finish(finish)
@@ -160,7 +168,7 @@ class Sender:
                          "the doubt is settled" if settled else "kept as evidence where there was doubt")  # fmt: skip
         return recorded and finish.next_state is State.LEASED
 
-    async def _tell(self, step: _Step, ended: Accepted | DeliveryError, *, began_s: float, begun: bool) -> None:
+    async def _tell(self, step: _Step, ended: Accepted | DeliveryError, *, began_s: float, dispatched: bool) -> None:
         """What was heard of the provider, for the mail that comes next."""
         hold, provider = step.hold, step.provider
         error = ended if isinstance(ended, DeliveryError) else None
@@ -170,7 +178,7 @@ class Sender:
             self._admission.rests.rest(provider, error.retry_after_s)
         try:
             await self._admission.circuits.hear(step.scope, hold.id, hold.recipient, error, began_s=began_s)
-            if not begun:
+            if not dispatched:
                 await self._admission.not_tried(provider, step.sender.domain)
         except CONNECTION_LOST as lost:
             _log.debug("circuit of provider %s was not changed: %s", provider.id, type(lost).__name__)

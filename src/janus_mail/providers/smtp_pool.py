@@ -37,7 +37,8 @@ class SmtpPool:
             self._free -= 1
             return
         loop = asyncio.get_running_loop()
-        soon = (len(self._waiting) + 1) * self._every_s < _SOON_S
+        every_s = max(self._every_s, loop.time() - self._released_s)  # when they stop coming, that is the newer news
+        soon = (len(self._waiting) + 1) * every_s < _SOON_S
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
         timer = loop.call_later(self._wait_s, _give_up, turn)

@@ -51,6 +51,7 @@ class Wire(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._deadline_s = 0.0  # of the waiter
         self._timer: asyncio.TimerHandle | None = None
+        self._fires_s = 0.0  # the timer; asked itself, uvloop's handle does not always know
         self._cut: Cut | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -194,7 +195,7 @@ class Wire(asyncio.Protocol):
         """Until something has changed; when nothing does in time, the connection is given up."""
         self._waiter = self._loop.create_future()
         self._deadline_s = self._loop.time() + timeout_s
-        if self._timer is None or self._timer.when() > self._deadline_s:
+        if self._timer is None or self._fires_s > self._deadline_s:
             self._set_timer(self._deadline_s)
         try:
             await self._waiter
@@ -205,7 +206,7 @@ class Wire(asyncio.Protocol):
         """One for many waits, for nearly all end long before their deadline."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(at_s, self._time_is_up)
+        self._timer, self._fires_s = self._loop.call_at(at_s, self._time_is_up), at_s
 
     def _time_is_up(self) -> None:
         self._timer = None

@@ -15,8 +15,6 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Held = TypeVar("Held")
 
-_PATIENCE_S = 0.05
-
 # The statement was right and met another one: the same again will do.
 _COLLISION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -27,7 +25,8 @@ class Coalescer(Generic[Item, Answer]):
     """Gathers items and writes them with one call of `write`, which answers one result an item.
 
     They are gathered for `delay_s`, and with `lanes` as long as so many writes are under way besides, so that batches
-    grow with the load; but one that is stuck, on a lock for example, keeps nobody for longer than `_PATIENCE_S`.
+    grow with the load. With `patience_s` one that is stuck, on a lock for example, keeps nobody for longer: then more
+    are under way than there are lanes.
 
     A write whose connection broke is repeated until it is through (so `write` must be idempotent), unless `keep`
     says that the item is not worth it any more; its caller then gets the error. An item that the database refuses
@@ -41,12 +40,14 @@ class Coalescer(Generic[Item, Answer]):
         delay_s: float = 0.0,
         most: int = 200,
         lanes: int | None = None,
+        patience_s: float | None = None,
         keep: Callable[[Item], bool] = lambda _: True,
     ) -> None:
         self._write = write
         self._delay_s = delay_s
         self._most = most
         self._lanes = lanes
+        self._patience_s = patience_s
         self._keep = keep
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -60,7 +61,7 @@ class Coalescer(Generic[Item, Answer]):
         self._waiting.append((item, future))
         if len(self._waiting) >= self._most and self._has_lane():
             self._start()
-        elif self._timer is None:
+        elif self._timer is None and not self._full:
             self._timer = loop.call_later(self._delay_s, self._gathered)
         return await future
 
@@ -78,8 +79,13 @@ class Coalescer(Generic[Item, Answer]):
         if self._has_lane():
             self._start()
         else:
-            self._full = True
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._start)
+            self._wait_for_lane()
+
+    def _wait_for_lane(self) -> None:
+        self._full = True
+        self._timer = None
+        if self._patience_s is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._start)
 
     def _start(self) -> None:
         if self._timer is not None:
@@ -90,9 +96,9 @@ class Coalescer(Generic[Item, Answer]):
             task = asyncio.get_running_loop().create_task(self._write_through(batch))
             self._writes.add(task)
             task.add_done_callback(self._written)
-        self._full = bool(self._waiting)
-        if self._full:
-            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._start)
+        self._full = False
+        if self._waiting:
+            self._wait_for_lane()
 
     def _written(self, task: asyncio.Task[None]) -> None:
         self._writes.discard(task)

@@ -55,8 +55,9 @@ class Database:
     async def open(cls, dsn: str, *, pool_size: int = 10, plan_once: bool = False) -> Self:
         """Connect. Raises `OSError` or asyncpg's errors when PostgreSQL cannot be reached.
 
-        With `plan_once` a statement is planned once a connection, whatever it is given: for the few that a worker
-        repeats for ever, whose planning would cost more than it can save.
+        With `plan_once` a statement is planned once a connection, whatever it is given: a worker repeats the same few,
+        and planning them would cost more than it can save. They must not depend on how many rows a `LIMIT $1` lets
+        through, which such a plan takes for a tenth of the table.
         """
         set_up = _set_up_to_plan_once if plan_once else _set_up
         pool = await asyncpg.create_pool(

@@ -21,7 +21,7 @@ _LEASE = f"""
         SELECT DISTINCT workspace_id, event_id FROM moved WHERE state <> 'leased'
     )
     SELECT m.id, m.workspace_id, m.event_id, m.recipient, m.recipient_name, m.variables, m.due_at, m.priority,
-           m.give_up_at, m.round, m.resends, m.attempt_count, m.fence, m.message_id_header, m.dated_at,
+           m.give_up_at, m.expires_at, m.round, m.resends, m.attempt_count, m.fence, m.message_id_header, m.dated_at,
            m.sent_at IS NOT NULL AS reached,
            e.version AS event_version, clock.now AS claimed_at
     FROM moved m JOIN events e ON e.id = m.event_id, clock

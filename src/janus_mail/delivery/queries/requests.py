@@ -142,7 +142,7 @@ TRY_WAITING_NOW = """
     ),
     moved AS (
         UPDATE messages m SET next_try_at = clock_timestamp(), waiting_for = NULL, version = m.version + 1
-        FROM held WHERE m.id = held.id
+        WHERE m.id = ANY(ARRAY(SELECT id FROM held))  -- how many LIMIT lets through, a generic plan overestimates
         RETURNING m.workspace_id, m.event_id
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)

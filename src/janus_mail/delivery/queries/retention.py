@@ -42,10 +42,10 @@ HIDE = f"""
 # With their attempts, recipients and captured mails. $1 uuid[] hidden events, $2 at most so many.
 REMOVE_MESSAGES = f"""
     WITH gone AS (
-        DELETE FROM messages WHERE id IN (
+        DELETE FROM messages WHERE id = ANY(ARRAY(
             SELECT id FROM messages WHERE event_id = ANY($1::uuid[]) AND state IN ({_REMOVABLE})
             LIMIT $2 FOR UPDATE SKIP LOCKED
-        ) RETURNING id
+        )) RETURNING id
     )
     SELECT count(*)::int FROM gone
 """  # noqa: S608
