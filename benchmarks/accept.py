@@ -53,7 +53,7 @@ async def compared(bench: Stand, *, rounds: int, seconds: float, connections: in
 def load_of(bench: Stand, *, connections: int, seconds: float) -> Load:
     """`POST /api/events`."""
     return Load(
-        port=int(bench.environment["PORT"]), path="/api/events", method="POST", body=_body(), seconds=seconds,
+        port=int(bench.environment["PORT"]), path="/api/events", method="POST", bodies=_bodies(), seconds=seconds,
         headers={"Authorization": bench.api.headers["Authorization"]}, connections=connections,
     )  # fmt: skip
 
@@ -69,14 +69,18 @@ async def load_and_count(bench: Stand, load: Load, stored: str, *, each: int = 1
     return done
 
 
-def _body() -> str:
-    """5 kB, due within the horizon, so that a wake-up is rung for it."""
-    due_at = (datetime.now(UTC) + timedelta(minutes=10)).replace(microsecond=0)
-    says = letter(1)
+def _bodies() -> list[str]:
+    """5 kB each, due in one of 500 seconds within the horizon, so that wake-ups are rung for them."""
+    from_then = (datetime.now(UTC) + timedelta(minutes=5)).replace(microsecond=0)
+    return [_body(number, from_then + timedelta(seconds=number)) for number in range(500)]
+
+
+def _body(number: int, due_at: datetime) -> str:
+    says = letter(number)
     return json.dumps(
         {
             "email_subject": says.subject, "email_content": says.text, "email_html": says.html,
-            "expected_sent_at": due_at.isoformat(), "recipients": recipient(1),
+            "expected_sent_at": due_at.isoformat(), "recipients": recipient(number),
         }
     )  # fmt: skip
 

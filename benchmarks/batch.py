@@ -31,7 +31,7 @@ async def accepted(bench: Stand, *, events: int, rounds: int, seconds: float) ->
     """So many events to a request."""
     load = Load(
         port=int(bench.environment["PORT"]), path="/api/events/batch", method="POST",
-        headers={"Authorization": bench.api.headers["Authorization"]}, body=_body(events), connections=2,
+        headers={"Authorization": bench.api.headers["Authorization"]}, bodies=[_body(events)], connections=2,
         seconds=seconds,
     )  # fmt: skip
     done = [await load_and_count(bench, load, EVENTS, each=events) for _ in each_run(rounds)]

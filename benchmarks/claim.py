@@ -27,6 +27,7 @@ from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.record import Begin, Finish, Recorder
 from janus_mail.models.states import State
 from janus_mail.providers.outcomes import Outcome
+from janus_mail.storage.database import Database
 
 NAME = "claim"
 PLANS = Path(__file__).parent.parent / "docs" / "plans"
@@ -125,9 +126,10 @@ async def _measure(bench: Stand, size: Size, rounds: int) -> Measured:
     at = Measured(size, {step: [] for step in (BY_TIME, BY_LANE, BEGIN, FINISH)})
     provider_id = await bench.database.pool.fetchval("SELECT id FROM providers LIMIT 1")
     worker_id = uuid7()
-    recorder = Recorder(bench.database, worker_id, lease_s=_LEASE_S, grace_s=30)
+    database = await Database.open(bench.dsn, plan_once=True)  # as a worker's
+    recorder = Recorder(database, worker_id, lease_s=_LEASE_S, grace_s=30)
     for number in range(rounds + 1):
-        claimer = Claimer(bench.database, worker_id, lease_s=_LEASE_S)
+        claimer = Claimer(database, worker_id, lease_s=_LEASE_S)
         taken: list[uuid.UUID] = []
         for step in (BY_TIME, BY_LANE):  # it found as many as it asked for, so it goes on by lane
             holds, ms = await _one_batch(claimer, recorder, provider_id)
@@ -136,6 +138,7 @@ async def _measure(bench: Stand, size: Size, rounds: int) -> Measured:
                 for part, took_ms in zip((step, BEGIN, FINISH), ms, strict=True):
                     at.ms[part].append(took_ms)
         await bench.database.pool.execute(_PUT_BACK, taken)
+    await database.close()
     return at
 
 
@@ -148,7 +151,7 @@ async def _one_batch(
     claimed_s = time.perf_counter()
     if len(holds) != _MOST:
         raise RuntimeError(f"{len(holds)} of {_MOST} were claimed")
-    begins, finishes = _tries(holds, provider_id)
+    begins, finishes = tries_of(holds, provider_id)
     begin_s = time.perf_counter()
     begun = await asyncio.gather(*map(recorder.begin, begins))
     begun_s = time.perf_counter()
@@ -159,7 +162,8 @@ async def _one_batch(
     return holds, ((claimed_s - started_s) * 1000, (begun_s - begin_s) * 1000, (finished_s - begun_s) * 1000)
 
 
-def _tries(holds: Sequence[Hold], provider_id: uuid.UUID) -> tuple[list[Begin], list[Finish]]:
+def tries_of(holds: Sequence[Hold], provider_id: uuid.UUID) -> tuple[list[Begin], list[Finish]]:
+    """A try of each that is accepted."""
     begins, finishes = [], []
     for hold in holds:
         attempt_id = uuid7()

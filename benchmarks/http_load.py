@@ -11,8 +11,9 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import cycle
 
 import uvloop
 
@@ -27,7 +28,7 @@ class Load:
     path: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: str = ""
+    bodies: Sequence[str] = ("",)  # each request takes the next one
     connections: int = 32
     seconds: float = 3.0
     warm_up_seconds: float = 0.3  # asked too, counted apart
@@ -80,7 +81,7 @@ class _Asking:
     """What the connections share."""
 
     def __init__(self, load: Load) -> None:
-        self.request = _request(load)
+        self.requests = cycle([_request(load, body) for body in load.bodies])
         self.counted_from_s = time.perf_counter() + load.warm_up_seconds
         self.until_s = self.counted_from_s + load.seconds
         self.latencies_s: list[float] = []
@@ -110,7 +111,7 @@ class _Connection(asyncio.Protocol):
 
     def _ask(self) -> None:
         self._asked_at_s = time.perf_counter()
-        self._transport.write(self._asking.request)
+        self._transport.write(next(self._asking.requests))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -135,8 +136,8 @@ class _Connection(asyncio.Protocol):
             self.ended.set_exception(error or ConnectionError("closed by the server"))
 
 
-def _request(load: Load) -> bytes:
-    body = load.body.encode()
+def _request(load: Load, text: str) -> bytes:
+    body = text.encode()
     headers = {"Host": f"127.0.0.1:{load.port}", **load.headers}
     if body:
         headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}

@@ -18,7 +18,7 @@ _LEASE_S = 60.0
 
 
 async def read_plans(database: Database, *, most: int) -> dict[str, str]:
-    """By statement: the two claims, the look for lanes and for what is due next, begin of what was claimed."""
+    """By statement: claims, the looks for lanes and for what is due next, begin and finish of what was claimed."""
     plans: dict[str, str] = {}
     lanes = await database.pool.fetch(_LANES)
     worker_id, each = uuid7(), max(most // max(len(lanes), 1), 1)
@@ -36,11 +36,15 @@ async def read_plans(database: Database, *, most: int) -> dict[str, str]:
             plans[name] = await _explain(connection, statement, *arguments)
     async with _undone(database) as connection:
         claimed = await connection.fetch(lease.CLAIM_BY_TIME, most, worker_id, _LEASE_S)
-        many = len(claimed)
+        many, attempts = len(claimed), [uuid7() for _ in claimed]
+        tried = [row["id"] for row in claimed], [row["fence"] for row in claimed], [worker_id] * many
         plans["begin"] = await _explain(
-            connection, tries.BEGIN, worker_id, _LEASE_S, [uuid7() for _ in claimed],
-            [row["id"] for row in claimed], [row["fence"] for row in claimed], [worker_id] * many, ["smtp"] * many,
-            ["sink"] * many, [f"<{row['id']}@example.com>" for row in claimed], [datetime.now(UTC)] * many,
+            connection, tries.BEGIN, worker_id, _LEASE_S, attempts, *tried, ["smtp"] * many, ["sink"] * many,
+            [f"<{row['id']}@example.com>" for row in claimed], [datetime.now(UTC)] * many,
+        )  # fmt: skip
+        plans["finish"] = await _explain(
+            connection, tries.FINISH, worker_id, attempts, *tried, ["250"] * many, ["2.0.0 Ok"] * many, [0] * many,
+            [1] * many, ["queued"] * many,
         )  # fmt: skip
     return plans
 

@@ -13,7 +13,7 @@ from benchmarks.drain import WORKERS, drain_once
 from benchmarks.progress import each_run
 from benchmarks.rows import Fill, expected, fill, workspace_named
 from benchmarks.stand import Stand, stand
-from benchmarks.table import Goal, Row, print_table, runs
+from benchmarks.table import Row, print_table, runs
 
 NAME = "retention"
 
@@ -44,7 +44,7 @@ async def compared(bench: Stand, mails: int, old: int, *, rounds: int) -> list[R
         keeping.append(await _drained(bench, mails, old, ""))
     what = f"drain of {mails:,} mails, {WORKERS} worker processes, while old mail is removed"
     return [
-        Row(what, "mails/s", removing, Goal("≥", 0.75, of="ratio"), "nothing is removed", keeping),
+        Row(what, "mails/s", removing, None, "nothing is removed", keeping),
         Row(f"{what}: removed from start to stop of the workers", "mails", removed),
     ]
 

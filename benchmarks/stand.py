@@ -164,7 +164,7 @@ async def stand(*, api: bool = True, **settings: str) -> AsyncIterator[Stand]:
         key = Fernet.generate_key().decode()
         environment = {
             "JANUS_ENV": "development", "JANUS_SECRET_KEYS": key, "DATABASE_URL": dsn, "REDIS_URL": redis_url,
-            "JANUS_LOG_LEVEL": "WARNING", "PORT": str(await free_port()), "JANUS_ALLOW_PRIVATE_HOSTS": "1",
+            "PORT": str(await free_port()), "JANUS_ALLOW_PRIVATE_HOSTS": "1",
             **{f"JANUS_{name.upper()}": value for name, value in settings.items()},
         }  # fmt: skip
         ledger = await _start_sink(stack, folder)
