@@ -54,14 +54,14 @@ browser: $(DEV_STAMP)
 screenshots: browser ## Photograph every page at 1280 and 390 px, light and dark, into screenshots/
 	@$(PY) -m tests.pages.screenshots
 
-bench: $(DEV_STAMP) ## Measure everything beside its peers, up to 1 M rows (20 minutes): RUNS=5 OUT=docs/performance.md
-	@$(PY) -m benchmarks.run $${RUNS:+--runs $$RUNS} $${OUT:+--out $$OUT}
+bench: $(DEV_STAMP) ## Measure everything beside its peers, up to 1 M rows (20 minutes), into docs/performance.md: RUNS=5 ONLY=drain
+	@$(PY) -m benchmarks.run $${RUNS:+--runs $$RUNS} $${ONLY:+--only $$ONLY}
 
 bench-quick: $(DEV_STAMP) ## Measure a part of it once (2 minutes), to see that all of it works: ONLY=drain
 	@$(PY) -m benchmarks.run --quick $${ONLY:+--only $$ONLY}
 
-bench-growth: $(DEV_STAMP) ## Measure what grows with the tables, up to 10 M rows: RUNS=5 OUT=docs/performance.md
-	@$(PY) -m benchmarks.run --growth $${RUNS:+--runs $$RUNS} $${OUT:+--out $$OUT}
+bench-growth: $(DEV_STAMP) ## Measure what grows with the tables, up to 10 M rows, into docs/performance.md (half an hour): RUNS=5
+	@$(PY) -m benchmarks.run --growth $${RUNS:+--runs $$RUNS}
 
 lateness: $(DEV_STAMP) ## Measure how late mail leaves when 500 are due in one second
 	@$(PY) -m benchmarks.lateness

@@ -1,6 +1,6 @@
 """Many events at once through COPY: for PostgreSQL and for us less work than a statement.
 
-It needs a transaction of its own and some round trips more, which pay from about a hundred rows on.
+Two statements and so a transaction: that pays from some hundred rows on.
 """
 
 from collections.abc import Iterator, Sequence

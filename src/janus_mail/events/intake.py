@@ -3,6 +3,7 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from zoneinfo import ZoneInfo
@@ -51,7 +52,7 @@ async def store(context: Context, new: NewEvent) -> None:
 async def insert(connection: Connection, new: Sequence[NewEvent], give_up_s: float) -> None:
     """All or none."""
     if len(new) + sum(len(event.messages) for event in new) >= _MANY_ROWS:
-        async with connection.transaction():
+        async with nullcontext() if connection.is_in_transaction() else connection.transaction():
             await bulk.copy(connection, new, give_up_s)
     else:
         await _insert(connection, new, give_up_s)

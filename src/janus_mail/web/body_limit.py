@@ -16,6 +16,7 @@ from janus_mail.web.errors import answer
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+_LONGEST_KEPT: Final = 200  # characters of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,14 @@ class BodyLimit:
         self.app = app
         self._default = default
         self._limits = tuple(limits)
-        self._most = lru_cache(maxsize=256)(self._find_most)  # most requests ask for few paths
+        self._kept = lru_cache(maxsize=256)(self._find_most)  # most requests ask for few paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        most = self._most(scope["path"])
+        path = scope["path"]
+        most = self._kept(path) if len(path) <= _LONGEST_KEPT else self._find_most(path)
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         if announced.isdigit() and int(announced) > most:
             await answer(Request(scope), TooLarge(_sentence(most)))(scope, receive, send)

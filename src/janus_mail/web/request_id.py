@@ -29,7 +29,8 @@ class RequestId:
 
         async def with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (_NAME, request_id)]
+                others = [header for header in message["headers"] if header[0] != _NAME]
+                message["headers"] = [*others, (_NAME, request_id)]
             await send(message)
 
         await self.app(scope, receive, with_id)

@@ -10,6 +10,7 @@ from janus_mail.telemetry.metrics import request_answered
 
 _NAME = "janus_mail.request"
 _log = structlog.stdlib.get_logger(_NAME)
+_level = logging.getLogger(_NAME)
 # Asked every few seconds by whatever watches us.
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -39,7 +40,7 @@ class RequestLog:
             seconds, route = time.perf_counter() - began, _template(scope)
             request_answered(scope["method"], route, status, seconds)
             level = logging.DEBUG if route in _QUIET and status < 500 else logging.INFO
-            if logging.getLogger(_NAME).isEnabledFor(level):  # structlog would first gather what it then drops
+            if _level.isEnabledFor(level):  # structlog would first gather what it then drops
                 ms = round(seconds * 1000, 1)
                 _log.log(level, "request", method=scope["method"], route=route, status=status, ms=ms)
 
