@@ -37,13 +37,13 @@ _OURS = ("JANUS_", "MAIL_", "POSTGRES_", "DATABASE_URL", "REDIS_URL")
 
 
 class Process:
-    """A child whose standard output is kept in a file. It ends when we end."""
+    """A child whose standard output is kept in a file, and beside it what it logs. It ends when we end."""
 
     def __init__(self, folder: Path, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
         self.output = folder / f"{name}-{uuid.uuid4().hex[:6]}.out"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        with self.output.open("wb") as output:
-            self.child = start_child(arguments, stdout=output, env=kept | environment)
+        with self.output.open("wb") as output, self.output.with_suffix(".log").open("wb") as log:
+            self.child = start_child(arguments, stdout=output, stderr=log, env=kept | environment)
 
     @property
     def pid(self) -> int:
