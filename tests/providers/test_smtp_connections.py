@@ -259,6 +259,20 @@ async def test_while_connections_are_slow_nobody_begins_ahead(serve: Serve, adap
     await asyncio.gather(*sends)
 
 
+async def test_when_fast_connections_hang_nobody_begins_ahead_any_more(serve: Serve, adapter_to: Connect) -> None:
+    go_on = asyncio.Event()
+    server = await serve(answers={"DOT": [*["250 Ok"] * 40, Held(go_on, "250 Ok")]})
+    adapter = adapter_to(server, max_connections=1, max_mails_per_connection=1000)
+    await asyncio.gather(*(adapter.send(mail_to(), Hold()) for _ in range(40)))
+    hangs, late = asyncio.create_task(adapter.send(mail_to(), Hold())), Hold()
+    await asyncio.sleep(0.3)
+    waits = asyncio.create_task(adapter.send(mail_to(), late))
+    await asyncio.sleep(0.05)
+    assert late.begun_ahead == 0
+    go_on.set()
+    await asyncio.gather(hangs, waits)
+
+
 async def test_who_cannot_begin_ahead_takes_no_connection_from_the_others(serve: Serve, adapter_to: Connect) -> None:
     class Gone(Hold):
         async def begin_ahead(self) -> None:

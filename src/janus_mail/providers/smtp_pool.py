@@ -8,7 +8,7 @@ from janus_mail.providers.outcomes import ProviderDown
 from janus_mail.providers.smtp_session import SmtpSession
 
 GOODBYE_S = 1.0
-_SOON_S = 0.05
+_SOON_S = 0.25
 _SLOW_S = 1.0
 
 
@@ -37,8 +37,8 @@ class SmtpPool:
             self._free -= 1
             return
         loop = asyncio.get_running_loop()
-        every_s = max(self._every_s, loop.time() - self._released_s)  # when they stop coming, that is the newer news
-        soon = (len(self._waiting) + 1) * every_s < _SOON_S
+        silence_s = loop.time() - self._released_s  # they may have stopped coming
+        soon = silence_s + (len(self._waiting) + 1) * self._every_s < _SOON_S
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
         timer = loop.call_later(self._wait_s, _give_up, turn)
