@@ -60,7 +60,7 @@ bench: $(DEV_STAMP) ## Measure everything beside its peers, up to 1 M rows (20 m
 bench-quick: $(DEV_STAMP) ## Measure a part of it once (2 minutes), to see that all of it works: ONLY=drain
 	@$(PY) -m benchmarks.run --quick $${ONLY:+--only $$ONLY}
 
-bench-growth: $(DEV_STAMP) ## Measure what grows with the tables, up to 10 M rows, into docs/performance.md (half an hour): RUNS=5
+bench-growth: $(DEV_STAMP) ## Measure what grows with the tables, up to 10 M rows, into docs/performance.md (10 minutes): RUNS=5
 	@$(PY) -m benchmarks.run --growth $${RUNS:+--runs $$RUNS}
 
 lateness: $(DEV_STAMP) ## Measure how late mail leaves when 500 are due in one second
