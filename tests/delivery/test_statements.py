@@ -83,14 +83,6 @@ async def plan(database: Database, statement: str, *arguments: str) -> str:
 ONE, NONE = f"'{uuid.uuid4()}'", "'{}'"
 
 
-async def test_a_claim_reads_as_many_of_a_lane_as_it_takes_and_sorts_none(shop: Workshop) -> None:
-    await backlog(shop)
-    found = await plan(shop.database, lease.CLAIM_BY_LANE, NONE, ONE, "60", NONE, NONE)
-    assert "ix_messages_lane" in found
-    assert "Seq Scan on messages" not in found
-    assert found.count("Sort Key: ") == found.count("Sort Key: m.priority, m.next_try_at") == 1  # of what was claimed
-
-
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
