@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 
 from benchmarks.claim import tries_of
 from benchmarks.drain import fill
-from benchmarks.stand import Stand, stand
+from benchmarks.stand import stand
 from benchmarks.table import Row, print_table
 from janus_mail.delivery.claim import Claimer
 from janus_mail.delivery.hold import Hold
@@ -55,12 +55,12 @@ async def measure(mails: int, together: int) -> list[Row]:
         database = await Database.open(bench.dsn, pool_size=1, plan_once=True)
         try:
             backend = Backend(database, await database.pool.fetchval("SELECT pg_backend_pid()"))
-            return await _steps(bench, backend, mails, together)
+            return await _steps(backend, mails, together)
         finally:
             await database.close()
 
 
-async def _steps(bench: Stand, backend: Backend, mails: int, together: int) -> list[Row]:
+async def _steps(backend: Backend, mails: int, together: int) -> list[Row]:
     database = backend.database
     provider_id = await database.pool.fetchval("SELECT id FROM providers LIMIT 1")
     worker_id = uuid7()

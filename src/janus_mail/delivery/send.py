@@ -136,11 +136,11 @@ class Sender:
 
     async def _take_back(self, step: _Step, attempt: Attempt) -> None:
         """What may have left is in doubt; what had only begun ahead is given back as what had not begun."""
-        await self._admission.not_tried(step.provider, step.sender.domain, dispatched=attempt.dispatched)
         if attempt.opened and not attempt.dispatched:
             reason = ProviderDown("taken_back", "It had not begun to leave.")
             verdict = Verdict(State.SCHEDULED, next_round=True)
             await self._recorder.finish(attempt.failed(reason, verdict, ()))
+        await self._admission.not_tried(step.provider, step.sender.domain, dispatched=attempt.dispatched)
 
     def _patience_s(self, step: _Step) -> float | None:
         """For a provider to get ready: little while another one waits, and a probe is over before the next one."""

@@ -8,8 +8,8 @@ from janus_mail.providers.outcomes import ProviderDown
 from janus_mail.providers.smtp_session import SmtpSession
 
 GOODBYE_S = 1.0
-_SOON_S = 0.25
-_SLOW_S = 1.0
+_SOON_S = 0.25  # a wait that is worth preparing for
+_SLOW_S = 1.0  # between two releases; what is slower counts as this
 
 
 class SmtpPool:

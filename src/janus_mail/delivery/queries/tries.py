@@ -51,6 +51,11 @@ BEGUN_BEFORE = """
       AND m.lease_expires_at > clock_timestamp()
 """
 
+# What every end of a begun try writes, whatever came of it.
+_CLOSED = """finished_at = clock.now, code = held.code, response = held.response, latency_ms = held.latency_ms,
+            dispatched_at = clock.now - (held.latency_ms - held.dispatched_ms) * interval '1 millisecond',
+            started_at = clock.now - held.latency_ms * interval '1 millisecond'"""
+
 # $1 worker, $2 lease, $3 grace in seconds, then one array a column. Answers the attempts that are closed as given.
 FINISH_OTHERWISE = f"""
     WITH {CLOCK},
@@ -74,9 +79,7 @@ FINISH_OTHERWISE = f"""
     ),
     closed AS (
         UPDATE attempts t
-        SET finished_at = clock.now, outcome = held.outcome, code = held.code, response = held.response,
-            dispatched_at = clock.now - (held.latency_ms - held.dispatched_ms) * interval '1 millisecond',
-            started_at = clock.now - held.latency_ms * interval '1 millisecond', latency_ms = held.latency_ms
+        SET outcome = held.outcome, {_CLOSED}
         FROM held, clock
         WHERE held.opened AND t.id = held.attempt_id AND t.outcome IS NULL
         RETURNING held.*
@@ -143,9 +146,7 @@ FINISH = f"""
     ),
     closed AS (
         UPDATE attempts t
-        SET finished_at = clock.now, outcome = 'accepted', code = held.code, response = held.response,
-            dispatched_at = clock.now - (held.latency_ms - held.dispatched_ms) * interval '1 millisecond',
-            started_at = clock.now - held.latency_ms * interval '1 millisecond', latency_ms = held.latency_ms
+        SET outcome = 'accepted', {_CLOSED}
         FROM held, clock
         WHERE t.id = held.attempt_id AND t.outcome IS NULL
         RETURNING held.*
