@@ -31,6 +31,13 @@ class Event(Keyed, Stamped, Base):
             postgresql_ops={"group_recipients": "jsonb_path_ops"},
             postgresql_where=sql("group_recipients IS NOT NULL"),
         ),
+        Index(
+            "ix_events_attachments",
+            "attachments",
+            postgresql_using="gin",
+            postgresql_ops={"attachments": "jsonb_path_ops"},
+            postgresql_where=sql("attachments <> '[]'"),
+        ),
         Index("ix_events_tags", "tags", postgresql_using="gin", postgresql_where=sql("deleted_at IS NULL")),
         Index(
             "ix_events_subject",
@@ -48,6 +55,8 @@ class Event(Keyed, Stamped, Base):
     from_name: Mapped[str | None]
     reply_to: Mapped[list[dict[str, Any]]] = mapped_column(server_default=sql("'[]'"))  # {email, name}
     headers: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    # {filename, content_type, size, digest (hex), content_id}: the bytes are in `attachments`
+    attachments: Mapped[list[dict[str, Any]]] = mapped_column(server_default=sql("'[]'"))
     tags: Mapped[list[str]] = mapped_column(ARRAY(TEXT), server_default=sql("'{}'"))
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=sql("'{}'"))
     expected_sent_at: Mapped[datetime]

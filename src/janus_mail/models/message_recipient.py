@@ -25,3 +25,4 @@ class MessageRecipient(Base):
     state: Mapped[str]
     code: Mapped[str]
     response: Mapped[str]
+    delivery_status: Mapped[str | None]  # what came back later, as of a message

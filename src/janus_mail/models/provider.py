@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
@@ -37,5 +38,11 @@ class Provider(Keyed, Stamped, Base):
     daily_quota: Mapped[int | None]
     config: Mapped[bytes]  # JSON, encrypted with JANUS_SECRET_KEYS
     from_environment: Mapped[bool] = mapped_column(server_default=text("false"))  # made of MAIL_*, kept in step
+    # A part of the address that its service posts feedback to; of itself it opens nothing else.
+    hook_token: Mapped[str] = mapped_column(
+        server_default=text("replace((gen_random_uuid())::text, '-'::text, ''::text)")
+    )
+    heard_at: Mapped[datetime | None]  # when its service last posted feedback, to the hour
+    verification: Mapped[dict[str, Any] | None]  # how the last check of its credentials ended
     version: Mapped[int] = mapped_column(server_default=text("1"))
     deleted_at: Mapped[datetime | None]  # kept for its attempts' sake

@@ -82,6 +82,7 @@ class CircuitCause(StrEnum):
 
     FAILURES = "failures"  # too many tries failed
     BROKEN = "broken"  # the provider said that it needs a person
+    THROTTLED = "throttled"  # the provider asked for a rest
     PROBE = "probe"  # a try after the rest: begun, passed or failed
     PERSON = "person"  # by hand
     CHANGED = "changed"  # its settings are others now
@@ -93,6 +94,39 @@ class RecipientState(StrEnum):
     SENT = "sent"
     DEFERRED = "deferred"  # to be tried again
     FAILED = "failed"
+    SUPPRESSED = "suppressed"  # must not be mailed
+
+
+class FeedbackType(StrEnum):
+    """What a service tells of a mail that it had accepted: the words of every service become these."""
+
+    QUEUED = "queued"  # the service has it
+    SENT = "sent"  # handed to the recipient's server
+    DEFERRED = "deferred"  # that server wants it later; the service tries again
+    BOUNCED_SOFT = "bounced_soft"  # given up, though the address may be right
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    UNSUBSCRIBED = "unsubscribed"
+    REJECTED = "rejected"  # the service would not send it: on its own suppression list, a virus
+    FAILED = "failed"  # the service could not
+    BOUNCED_HARD = "bounced_hard"  # there is no such mailbox
+    COMPLAINED = "complained"  # the recipient called it spam
+    UNKNOWN = "unknown"  # a word that we do not know, kept as it came
+
+
+# How far a mail has come. Its delivery status only moves forward in this order, so that what is told late, twice or in
+# any order leads to the same.
+DELIVERY_ORDER = tuple(kind for kind in FeedbackType if kind is not FeedbackType.UNKNOWN)
+
+
+class SuppressionReason(StrEnum):
+    """Why an address must not be mailed."""
+
+    HARD_BOUNCE = "hard_bounce"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBE = "unsubscribe"
+    MANUAL = "manual"  # a person said so
 
 
 def one_of(column: str, words: type[StrEnum]) -> str:

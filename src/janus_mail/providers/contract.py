@@ -15,6 +15,16 @@ class Address(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a mail carries; with a `content_id` (without angle brackets) its HTML shows it as `cid:…`."""
+
+    filename: str
+    content_type: str  # `type/subtype` in lower case, without parameters
+    content: bytes = field(repr=False)
+    content_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fields:
     """The same mail as its parts, for services that build the bytes themselves.
 
@@ -31,6 +41,7 @@ class Fields:
     bcc: tuple[Address, ...] = ()
     reply_to: tuple[Address, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)  # the caller's own; none that Janus sets
+    attachments: tuple[Attachment, ...] = ()
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     message_uuid: str = ""  # Janus's own id of the message, to match what comes back
@@ -68,6 +79,14 @@ class Accepted:
     refused: tuple[Refused, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The service knows our credentials. `response` says in a sentence what it answered."""
+
+    code: str
+    response: str
+
+
 class Dispatch(Protocol):
     """The worker's hold on a message, asked before anything that cannot be taken back.
 
@@ -95,6 +114,11 @@ class Adapter(Protocol):
 
     async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
         """Hand one mail over. Raises a `DeliveryError`, or lets `dispatch`'s error through; nothing else."""
+
+    async def verify(self) -> Verified | None:
+        """Ask the service whether it knows our credentials; no mail leaves. None: it offers no way to ask.
+
+        Raises a `DeliveryError`, as `send` does where they are refused."""
 
     async def close(self) -> None:
         """Close kept connections. Sends under way are not waited for."""
