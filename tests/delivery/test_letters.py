@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.delivery.conftest import Workshop
-from tests.providers.fake_sendgrid import Act, FakeSendGrid, Reply
+from tests.providers.fake_http import Act, Reply
+from tests.providers.fake_sendgrid import FakeSendGrid
 from tests.providers.sendgrid_rules import KEY, SENDER_UNVERIFIED, UNAVAILABLE, Refusal
 
 

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from janus_mail.providers import sendgrid
 from janus_mail.providers.contract import Address, Fields, Mail
-from janus_mail.providers.sendgrid import SendGridAdapter
-from janus_mail.providers.sendgrid_config import SendGridConfig
+from janus_mail.providers.http_service import HttpAdapter
 from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_opening import SmtpTimeouts
@@ -148,6 +148,7 @@ async def adapter_to() -> AsyncIterator[Connect]:
 
 
 ServeSendGrid = Callable[..., Awaitable[FakeSendGrid]]
+SendGridAdapter = HttpAdapter[sendgrid.SendGridConfig]
 ToSendGrid = Callable[..., SendGridAdapter]
 
 
@@ -171,7 +172,7 @@ async def sendgrid_to() -> AsyncIterator[ToSendGrid]:
     def connect(server: FakeSendGrid | str, *, timeouts: HttpTimeouts = SHORT_HTTP, **config: Any) -> SendGridAdapter:
         endpoint = server if isinstance(server, str) else server.url
         fields = {"api_key": KEY, "endpoint": endpoint} | config
-        adapters.append(SendGridAdapter(SendGridConfig(**fields), timeouts=timeouts))
+        adapters.append(HttpAdapter(sendgrid.SERVICE, sendgrid.SendGridConfig(**fields), timeouts=timeouts))
         return adapters[-1]
 
     yield connect

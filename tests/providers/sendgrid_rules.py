@@ -6,7 +6,9 @@ import binascii
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from .fake_http import Refusal as Refusal
 
 KEY = "SG.fake-key.for-tests"
 HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html#message."
@@ -26,13 +28,6 @@ RESERVED = {
     "subject", "reply-to", "cc", "bcc",
 }  # fmt: skip
 ADDRESS = re.compile(r'(?:[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.-]+|"[^"]+")@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+')
-
-
-class Refusal(NamedTuple):
-    """A status, and the body that explains it."""
-
-    status: int
-    body: bytes
 
 
 def errors(status: int, *problems: tuple[str, str | None], help_: str | None = None) -> Refusal:

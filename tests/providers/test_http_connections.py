@@ -9,7 +9,7 @@ from janus_mail.providers.http_client import HttpClient
 from janus_mail.providers.outcomes import DeliveryError, ProviderDown
 
 from .conftest import SHORT_HTTP, Certificate, Hold, ServeSendGrid, ToSendGrid, fields_to, mail_of
-from .fake_sendgrid import Act, Held
+from .fake_http import Act, Held
 
 
 @pytest.mark.usefixtures("trusted")

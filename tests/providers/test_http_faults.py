@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from janus_mail.providers.http_client import HttpClient
+from janus_mail.providers.http_client import HttpClient, Request
 from janus_mail.providers.outcomes import DeliveryError, MessageRejected, ProviderDown, Uncertain
 
 from .conftest import SHORT_HTTP, Certificate, Hold, ServeSendGrid, ToSendGrid, fields_to, mail_of
-from .fake_sendgrid import Act, Early, FakeSendGrid, Held, Raw, Reply
+from .fake_http import Act, Early, Held, Raw, Reply
+from .fake_sendgrid import FakeSendGrid
 from .sendgrid_rules import TOO_LARGE, UNAVAILABLE
 
 BIG = "x" * 20_000_000  # more than loopback's buffers hold
@@ -315,7 +316,7 @@ async def test_a_body_of_one_byte_is_held_back_too(serve_sendgrid: ServeSendGrid
     server = await serve_sendgrid()
     client = HttpClient(server.url, SHORT_HTTP, max_connections=1)
     with pytest.raises(LeaseLost):
-        await client.post("/x", {}, b"1", Hold(refuse_last_byte=LeaseLost()))
+        await client.ask(Request("/x", {}, b"1"), Hold(refuse_last_byte=LeaseLost()))
     await server.until(lambda: server.open_now == 0)
     assert [request.body for request in server.requests] == [b""]
     await client.close()

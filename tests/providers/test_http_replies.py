@@ -17,11 +17,11 @@ from janus_mail.providers.outcomes import (
     Uncertain,
 )
 from janus_mail.providers.sendgrid import ROWS as SENDGRID_ROWS
-from janus_mail.providers.sendgrid import problems_of
+from janus_mail.providers.sendgrid import problems
 
 from . import sendgrid_rules
 from .conftest import Hold, ServeSendGrid, ToSendGrid, fields_to, mail_of
-from .fake_sendgrid import Reply
+from .fake_http import Reply
 from .sendgrid_rules import Refusal, errors
 
 
@@ -130,9 +130,7 @@ async def test_an_answer_means_its_class(
 
 
 def test_every_row_of_both_tables_has_a_case() -> None:
-    decided_by = [
-        row_for(case.status, problems_of(Answer(case.status, {}, case.body)), SENDGRID_ROWS) for case in CASES
-    ]
+    decided_by = [row_for(case.status, problems(Answer(case.status, {}, case.body)), SENDGRID_ROWS) for case in CASES]
     assert [row for row in (*SENDGRID_ROWS, *ROWS) if row not in decided_by] == []
     assert [str(case) for case, row in zip(CASES, decided_by, strict=True) if (row is None) is case.known] == []
 
@@ -141,7 +139,7 @@ def test_every_row_of_both_tables_has_a_case() -> None:
     "body", [b"", b"nothing", b"[]", b'"x"', b'{"errors": null}', b'{"errors": 3}', b'{"errors": ["x"]}', b"\xff\xfe"]
 )
 def test_a_body_that_is_not_sendgrids_own_says_nothing(body: bytes) -> None:
-    assert problems_of(Answer(500, {}, body)) == []
+    assert problems(Answer(500, {}, body)) == []
 
 
 def test_an_unknown_answer_is_logged_without_what_the_service_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpcore
 
@@ -21,6 +21,15 @@ from janus_mail.providers.timeouts import HttpTimeouts
 IDLE_S = 5.0  # far below what servers keep connections for, so that they seldom hang up as we begin
 MAX_ANSWER_BYTES = 64 * 1024
 BLOCK_BYTES = 256 * 1024
+
+
+class Request(NamedTuple):
+    """What is sent. `path` follows the base URL; `body` may be empty where the method has none."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    method: str = "POST"
 
 
 class HttpClient:
@@ -37,8 +46,8 @@ class HttpClient:
         self._under_way = 0
         self._closed = False
 
-    async def post(self, path: str, headers: Mapping[str, str], body: bytes, dispatch: Dispatch) -> Answer:
-        """Send `body`, which is not empty, to base URL and path, and read the answer, whatever its status.
+    async def ask(self, request: Request, dispatch: Dispatch) -> Answer:
+        """Send the request to base URL and path, and read the answer, whatever its status.
 
         `before_dispatch` is awaited with the connection ready; the last byte of the body is written apart, after
         `before_last_byte`, so that a request that was let go is never a whole one. Raises `ProviderDown` where nothing
@@ -47,13 +56,13 @@ class HttpClient:
         """
         if self._pool is None:
             self._pool = self._open_pool()
-        exchange = _Exchange(body, dispatch, self._timeouts.read_s)
+        exchange = _Exchange(request, dispatch, self._timeouts.read_s)
         token = _current.set(exchange)
         self._under_way += 1
         try:
             while True:
                 try:
-                    return await self._ask(self._pool, path, headers, exchange)
+                    return await self._ask(self._pool, exchange)
                 except _HungUp:  # says nothing about the service, and it has no whole request: once more
                     exchange.begin_again()
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
@@ -82,22 +91,20 @@ class HttpClient:
             network_backend=_Wires(),
         )
 
-    async def _ask(
-        self, pool: httpcore.AsyncConnectionPool, path: str, headers: Mapping[str, str], exchange: "_Exchange"
-    ) -> Answer:
-        timeouts = self._timeouts
+    async def _ask(self, pool: httpcore.AsyncConnectionPool, exchange: "_Exchange") -> Answer:
+        request, timeouts = exchange.request, self._timeouts
         limits = {
             "connect": timeouts.connect_s,
             "write": timeouts.write_s,
             "read": timeouts.read_s,
             "pool": timeouts.pool_s,
         }
-        own_headers = {"Content-Length": str(len(exchange.body)), "User-Agent": "janus-mail"}
+        own_headers = {"Content-Length": str(len(request.body)), "User-Agent": "janus-mail"}
         try:
             async with pool.stream(
-                "POST",
-                self._base_url + path,
-                headers=[*headers.items(), *own_headers.items()],
+                request.method,
+                self._base_url + request.path,
+                headers=[*request.headers.items(), *own_headers.items()],
                 content=exchange.blocks(),
                 extensions={"timeout": limits},
             ) as response:
@@ -115,8 +122,8 @@ class _HungUp(Exception):
 class _Exchange:
     """One request under way."""
 
-    def __init__(self, body: bytes, dispatch: Dispatch, read_s: float) -> None:
-        self.body = body
+    def __init__(self, request: Request, dispatch: Dispatch, read_s: float) -> None:
+        self.request = request
         self.began = False  # bytes may have left
         self.complete = False  # all of them may have
         self._dispatch = dispatch
@@ -146,7 +153,7 @@ class _Exchange:
 
     async def blocks(self) -> AsyncIterator[bytes]:
         """The body; the kernel has each block when the next is asked for."""
-        whole = memoryview(self.body)
+        whole = memoryview(self.request.body)
         for start in range(0, len(whole) - 1, BLOCK_BYTES):
             yield bytes(whole[start : min(start + BLOCK_BYTES, len(whole) - 1)])
         self._dispatch.before_last_byte()

@@ -1,24 +1,11 @@
-"""What services that build the bytes themselves have in common: what they cannot say is refused before they are asked,
-so that the next provider can."""
+"""Pieces of requests that several services want alike."""
 
+import base64
 from collections.abc import Iterable
+from email.header import Header
+from email.utils import quote
 
-from janus_mail.providers.contract import Address, Fields, Mail
-from janus_mail.providers.outcomes import PolicyRejected
-
-
-def whole_group(mail: Mail, fields: Fields) -> None:
-    """Refuse a group some of whom have the mail already: these services write to everyone whom a mail names, and one
-    that named only the rest would not be the same mail. Raises `PolicyRejected`."""
-    unresolved = set(mail.recipients)
-    if any(address.email not in unresolved for address in (*fields.to, *fields.cc, *fields.bcc)):
-        raise PolicyRejected("group_partly_sent", "It cannot write to a part of a group.")
-
-
-def ascii_mailboxes(*groups: Iterable[Address]) -> None:
-    """Refuse local parts beyond ASCII, for services without SMTPUTF8 (RFC 6531). Raises `PolicyRejected`."""
-    if not all(address.email.isascii() for group in groups for address in group):
-        raise PolicyRejected("smtputf8_not_offered")
+from janus_mail.providers.contract import Address
 
 
 def without_doubles(*groups: Iterable[Address]) -> list[list[Address]]:
@@ -33,3 +20,18 @@ def without_doubles(*groups: Iterable[Address]) -> list[list[Address]]:
                 seen.add(known_as)
                 kept[-1].append(address)
     return kept
+
+
+def header_value(value: str) -> str:
+    """In ASCII, encoded where it is not (RFC 2047)."""
+    return value if value.isascii() else Header(value, "utf-8").encode(linesep="")
+
+
+def address_line(address: Address) -> str:
+    """`"Ann, Jr." <ann@example.com>` (RFC 5322 3.4), the name in quotes and beyond ASCII as it is."""
+    return f'"{quote(address.name)}" <{address.email}>' if address.name else address.email
+
+
+def base64_of(content: bytes) -> str:
+    """Standard alphabet, padded, in one line (RFC 4648 section 4)."""
+    return base64.b64encode(content).decode("ascii")

@@ -21,6 +21,9 @@ from janus_mail.providers.outcomes import (
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_WAIT_S = 10_000_000  # 115 days; more than that is a point in time
+_MILLISECONDS_FROM = 100_000_000_000  # the year 5138 in seconds
+
 AnyError = Callable[[str, str], DeliveryError]
 
 
@@ -86,7 +89,7 @@ def classify(
     """The error that an answer other than the service's success means.
 
     `problems` is what its own error body says, empty where the body is none; `reset_header` names (in lower case) a
-    header with the Unix time from which requests are taken again, where the service has one.
+    header that says when requests are taken again, where the service has one.
     """
     code = " ".join(filter(None, (str(answer.status), next((p.code for p in problems if p.code), ""))))
     row = row_for(answer.status, problems, own_rows)
@@ -107,14 +110,19 @@ def row_for(status: int, problems: Sequence[Problem] = (), own_rows: Sequence[Ro
 
 
 def retry_after_s(headers: Mapping[str, str], reset_header: str = "") -> float | None:
-    """Seconds to wait: `Retry-After` (RFC 9110 10.2.3, seconds or a date), else the reset time; None where neither is
-    there or can be read. Times are counted from the server's own `Date`, so that no clock of ours matters."""
+    """Seconds to wait: `Retry-After` (RFC 9110 10.2.3, seconds or a date), else the reset header, which holds
+    seconds or a Unix time in seconds or milliseconds; None where neither is there or can be read. Times are counted
+    from the server's own `Date`, so that no clock of ours matters."""
     given = headers.get("retry-after", "").strip()
     if given.isascii() and given.isdigit():
         return _finite(given)
     moment = _date_s(given) if given else None
     if moment is None and reset_header:
         moment = _finite(headers.get(reset_header, ""))
+        if moment is not None and 0 <= moment < _LONGEST_WAIT_S:
+            return moment
+        if moment is not None and moment > _MILLISECONDS_FROM:
+            moment /= 1000
     if moment is None:
         return None
     now_s = _date_s(headers.get("date", ""))

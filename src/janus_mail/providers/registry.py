@@ -1,17 +1,15 @@
-"""Every kind of provider, by name: its label, what its config must hold, and how its adapter is made."""
+"""Every kind of provider, by name, and what is done with a stored one: its config checked, masked, made an adapter."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 
+from janus_mail.providers import sendgrid, smtp
 from janus_mail.providers.contract import Adapter
+from janus_mail.providers.kind import Kind
+from janus_mail.providers.limits import Limits
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
-from janus_mail.providers.sendgrid import MAX_RECIPIENTS, SendGridAdapter
-from janus_mail.providers.sendgrid_config import SendGridConfig
-from janus_mail.providers.smtp import SmtpAdapter
-from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.timeouts import Timeouts
 
 MASK = "••••"
@@ -26,51 +24,30 @@ class NoAdapter(ValueError):
     """This kind can only be used as a sandbox so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One email service. Without `config_model` and `make` it exists as a sandbox only."""
-
-    kind: str
-    label: str
-    config_model: type[BaseModel] | None = None
-    make: Callable[[Any, Timeouts], Adapter] | None = None
-    most_recipients: int | None = None  # of one mail, in all; null: no limit is known
-    destination: frozenset[str] = frozenset()  # settings that say where the secrets are sent
+class _AnyConfig(BaseModel):
+    model_config = ConfigDict(extra="allow")
 
 
-def _smtp(config: SmtpConfig, timeouts: Timeouts) -> Adapter:
-    return SmtpAdapter(config, timeouts=timeouts.smtp)
+def _later(kind: str, label: str) -> Kind:
+    def make(_config: object, _timeouts: Timeouts) -> Adapter:
+        raise NoAdapter(f"{label} can only be used as a sandbox so far")
+
+    return Kind(kind, label, "", _AnyConfig, make, Limits())
 
 
-def _sendgrid(config: SendGridConfig, timeouts: Timeouts) -> Adapter:
-    return SendGridAdapter(config, timeouts=timeouts.http)
-
-
+# In the order in which they are offered.
 KINDS: Mapping[str, Kind] = {
     kind.kind: kind
     for kind in (
-        Kind(
-            "smtp",
-            "SMTP",
-            SmtpConfig,
-            _smtp,
-            destination=frozenset({"preset", "host", "port", "security", "verify_certificate"}),
-        ),
-        Kind("ses", "Amazon SES", most_recipients=50),
-        Kind(
-            "sendgrid",
-            "SendGrid",
-            SendGridConfig,
-            _sendgrid,
-            most_recipients=MAX_RECIPIENTS,
-            destination=frozenset({"endpoint"}),
-        ),
-        Kind("mailgun", "Mailgun", most_recipients=1000),
-        Kind("mandrill", "Mandrill"),
-        Kind("mailtrap", "Mailtrap"),
-        Kind("postmark", "Postmark", most_recipients=50),
-        Kind("resend", "Resend", most_recipients=50),
-        Kind("brevo", "Brevo"),
+        smtp.KIND,
+        _later("ses", "Amazon SES"),
+        sendgrid.KIND,
+        _later("mailgun", "Mailgun"),
+        _later("mandrill", "Mandrill"),
+        _later("mailtrap", "Mailtrap"),
+        _later("postmark", "Postmark"),
+        _later("resend", "Resend"),
+        _later("brevo", "Brevo"),
     )
 }
 
@@ -96,8 +73,6 @@ def adapter_for(
     known = kind_named(kind)
     if sandbox:
         return SandboxAdapter(kind, SandboxMode(sandbox_mode), sandbox_failure_rate)
-    if known.config_model is None or known.make is None:
-        raise NoAdapter(f"{known.label} can only be used as a sandbox so far")
     return known.make(known.config_model.model_validate(config), timeouts or Timeouts())
 
 
@@ -107,7 +82,7 @@ def validate_config(kind: str, config: Mapping[str, object], *, sandbox: bool = 
     Raises `UnknownKind`, `NoAdapter`, pydantic's `ValidationError` (show it with `include_input=False`).
     """
     known = kind_named(kind)
-    if known.config_model is None:
+    if known.config_model is _AnyConfig:
         if not sandbox:
             raise NoAdapter(f"{known.label} can only be used as a sandbox so far")
         return dict(config)
@@ -116,27 +91,23 @@ def validate_config(kind: str, config: Mapping[str, object], *, sandbox: bool = 
 
 
 def mask_config(kind: str, config: Mapping[str, object]) -> dict[str, object]:
-    """For showing: secrets as `•••• last4`. Where nothing says which settings are secret, every text is."""
-    model = kind_named(kind).config_model
-    secret = _secret_fields(model) if model is not None else {k for k, v in config.items() if isinstance(v, str)}
-    return {name: _masked(value) if name in secret else value for name, value in config.items()}
+    """For showing: secrets as `•••• last4`, and whatever its kind does not know any more likewise."""
+    plain = _plain_fields(kind_named(kind).config_model)
+    return {name: value if name in plain else _masked(value) for name, value in config.items()}
 
 
 def config_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema of the config, from which a form can be drawn."""
-    model = kind_named(kind).config_model
-    if model is None:
-        return {"title": KINDS[kind].label, "type": "object", "properties": {}, "additionalProperties": True}
-    return model.model_json_schema()
+    return kind_named(kind).config_model.model_json_schema()
 
 
 def _plain(value: object) -> object:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-def _secret_fields(model: type[BaseModel]) -> set[str]:
+def _plain_fields(model: type[BaseModel]) -> set[str]:
     fields = model.model_fields.items()
-    return {name for name, field in fields if SecretStr in (field.annotation, *get_args(field.annotation))}
+    return {name for name, field in fields if SecretStr not in (field.annotation, *get_args(field.annotation))}
 
 
 def _masked(value: object) -> object:

@@ -1,19 +1,32 @@
 """The `sendgrid` kind: SendGrid's v3 Mail Send (https://www.twilio.com/docs/sendgrid/api-reference/mail-send)."""
 
 import re
-from collections.abc import Iterable
-from email.header import Header
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import orjson
+from pydantic import ConfigDict, Field
 
-from janus_mail.providers.contract import Accepted, Adapter, Address, Dispatch, Fields, Mail
-from janus_mail.providers.http_client import HttpClient
-from janus_mail.providers.http_parts import ascii_mailboxes, whole_group, without_doubles
-from janus_mail.providers.http_replies import Answer, Problem, Row, classify, sender_broken
-from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, RecipientRejected
-from janus_mail.providers.sendgrid_config import SendGridConfig
-from janus_mail.providers.timeouts import HttpTimeouts
+from janus_mail.providers.contract import Accepted, Address, Attachment, Fields, Mail
+from janus_mail.providers.http_config import HttpConfig, Secret, reveal
+from janus_mail.providers.http_parts import base64_of, header_value, without_doubles
+from janus_mail.providers.http_replies import Answer, Problem, Row, sender_broken
+from janus_mail.providers.http_service import Request, Service, json_of
+from janus_mail.providers.limits import Limits
+from janus_mail.providers.outcomes import ProviderBroken, RecipientRejected
+
+REGIONS: Mapping[str, str] = {"us": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}
+MESSAGE_ID = "janus_message_id"  # with it SendGrid's events say which message they are about
+
+# «30MB» with everything, in the smaller reading.
+LIMITS = Limits(
+    recipients=1000,
+    octets=30_000_000,
+    reserved_headers=frozenset({"x-sg-id", "x-sg-eid"}),
+    tags=10,
+    tag=re.compile(r"(?s).{1,255}"),
+    metadata_octets=9_999,
+)
 
 # What SendGrid means otherwise, or more exactly, than the table for all services. 401 is «The provided authorization
 # grant is invalid, expired, or revoked» and «Maximum credits exceeded» alike, and both wait for a person.
@@ -23,66 +36,119 @@ ROWS: tuple[Row, ...] = (
     Row("406", ProviderBroken),  # its answer to a wrong Accept
 )
 
-MAX_REQUEST_BYTES = 30 * 1000 * 1000  # «30MB» with everything; the smaller reading
-MAX_RECIPIENTS = 1000
-MAX_CATEGORIES = 10
-MAX_CUSTOM_ARGS_BYTES = 9_999
-RESERVED_HEADERS = frozenset({"x-sg-id", "x-sg-eid"})  # and those that Janus writes itself
-ID_ARG = "janus_message_id"  # with it SendGrid's events say which message they are about
 _SEPARATORS = re.compile(r"\s*[,;]\s*")
 
 
-class SendGridAdapter(Adapter):
-    """Made and used within one event loop. SendGrid knows no idempotency key: a request in doubt stays in doubt."""
+class SendGridConfig(HttpConfig):
+    """An account at SendGrid (Twilio)."""
 
-    def __init__(self, config: SendGridConfig, *, timeouts: HttpTimeouts) -> None:
-        self._config = config
-        self._client = HttpClient(config.base_url, timeouts, max_connections=config.max_connections)
+    model_config = ConfigDict(title="SendGrid")
 
-    async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
-        body = orjson.dumps(request_body(self._config, mail, mail.fields()))
-        if len(body) > MAX_REQUEST_BYTES:
-            raise PolicyRejected("too_large", f"{len(body)} bytes")
-        key = self._config.api_key
-        headers = {
-            "Authorization": f"Bearer {key.get_secret_value() if key is not None else ''}",
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-        }
-        answer = await self._client.post("/v3/mail/send", headers, body, dispatch)
-        taken_as = answer.headers.get("x-message-id", "")
-        if answer.status == 202 and taken_as:
-            return Accepted("202", answer.text, provider_message_id=taken_as)
-        if answer.status == 200 and self._config.validate_only:
-            return Accepted("200", "SendGrid has looked at the mail; it delivers none in its sandbox mode.")
-        raise classify(answer, problems_of(answer), ROWS, reset_header="x-ratelimit-reset")
+    api_key: Secret = Field(
+        None,
+        title="API key",
+        description="With the permission «Mail Send». It begins with SG.",
+        examples=["SG.abc.def"],
+        max_length=512,
+    )
+    region: Literal["us", "eu"] = Field(
+        "us", title="Region", description="eu: for accounts whose data stays in the European Union.", examples=["us"]
+    )
+    ip_pool: str | None = Field(
+        None,
+        title="IP pool",
+        description="The pool of addresses to send from; left out for the account's usual one.",
+        examples=["transactional"],
+        min_length=2,
+        max_length=64,
+    )
+    validate_only: bool = Field(
+        False,
+        title="Only check",
+        description="SendGrid's sandbox mode: it looks at each mail and delivers none.",
+    )
+    webhook_public_key: str | None = Field(
+        None,
+        title="Verification key of the event webhook",
+        description="Settings, Mail Settings, Signed Event Webhook: without it what SendGrid reports is not believed.",
+        examples=["MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O…"],
+        max_length=500,
+    )
 
-    async def close(self) -> None:
-        await self._client.close()
+
+def request(config: SendGridConfig, mail: Mail, fields: Fields) -> Request:
+    """What is posted."""
+    return Request("/v3/mail/send", _headers(config), orjson.dumps(_body(config, mail, fields)))
 
 
-def request_body(config: SendGridConfig, mail: Mail, fields: Fields) -> dict[str, Any]:
-    """What is posted. Raises `PolicyRejected` for what SendGrid cannot express."""
-    whole_group(mail, fields)
-    ascii_mailboxes([fields.sender], fields.to, fields.cc, fields.bcc, fields.reply_to)
+def accepted(config: SendGridConfig, _: Mail, answer: Answer) -> Accepted | None:
+    """202, without a body, under an id."""
+    taken_as = answer.headers.get("x-message-id", "")
+    if answer.status == 202 and taken_as:
+        return Accepted("202", answer.text, provider_message_id=taken_as)
+    if answer.status == 200 and config.validate_only:
+        return Accepted("200", "SendGrid has looked at the mail; it delivers none in its sandbox mode.")
+    return None
+
+
+def problems(answer: Answer) -> list[Problem]:
+    """`{"errors": [{"message", "field", "help"}]}`; none where the body is no such thing."""
+    try:
+        return [Problem(str(error["message"]), str(error.get("field") or "")) for error in json_of(answer)["errors"]]
+    except (KeyError, TypeError, AttributeError):
+        return []
+
+
+def check(config: SendGridConfig) -> Request:
+    """The permissions of the key; a key may read its own."""
+    return Request("/v3/scopes", _headers(config), method="GET")
+
+
+SERVICE = Service(
+    kind="sendgrid",
+    label="SendGrid",
+    about="Twilio's email service, through its web API.",
+    config=SendGridConfig,
+    base_url=lambda config: REGIONS[config.region],
+    request=request,
+    accepted=accepted,
+    problems=problems,
+    rows=ROWS,
+    limits=LIMITS,
+    most_body_bytes=30_000_000,
+    reset_header="x-ratelimit-reset",
+    check=check,
+)
+KIND = SERVICE.as_kind()
+
+
+def _headers(config: SendGridConfig) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {reveal(config.api_key)}",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+    }
+
+
+def _body(config: SendGridConfig, mail: Mail, fields: Fields) -> dict[str, Any]:
     to, cc, bcc = without_doubles(fields.to, fields.cc, fields.bcc)
-    if len(to) + len(cc) + len(bcc) > MAX_RECIPIENTS:
-        raise PolicyRejected("too_many_recipients", f"It takes {MAX_RECIPIENTS} at once.")
     named = {"to": _recipients(to), "cc": _recipients(cc), "bcc": _recipients(bcc)}
     body: dict[str, Any] = {
         "personalizations": [{role: addresses for role, addresses in named.items() if addresses}],
         "from": _address(fields.sender),
         "subject": fields.subject,
         "content": _content(fields),
-        "headers": _headers(mail, fields),
-        "custom_args": _custom_args(fields),
+        # Our Message-ID, so that a mail sent again can be told from a second one.
+        "headers": {"Message-ID": mail.message_id, **{k: header_value(v) for k, v in fields.headers.items()}},
+        "custom_args": LIMITS.metadata_of(fields.metadata, {MESSAGE_ID: fields.message_uuid}),
     }
     if len(fields.reply_to) == 1:
         body["reply_to"] = _address(fields.reply_to[0])
     elif fields.reply_to:
         body["reply_to_list"] = [_address(address) for address in fields.reply_to]
-    categories = list(dict.fromkeys(fields.tags))[:MAX_CATEGORIES]
-    if categories:
+    if fields.attachments:
+        body["attachments"] = [_attachment(attachment) for attachment in fields.attachments]
+    if categories := LIMITS.tags_of(fields.tags):
         body["categories"] = categories
     if config.ip_pool:
         body["ip_pool_name"] = config.ip_pool
@@ -91,38 +157,20 @@ def request_body(config: SendGridConfig, mail: Mail, fields: Fields) -> dict[str
     return body
 
 
-def problems_of(answer: Answer) -> list[Problem]:
-    """`{"errors": [{"message", "field", "help"}]}`; none where the body is no such thing."""
-    try:
-        found = orjson.loads(answer.body)["errors"]
-        return [Problem(str(error["message"]), str(error.get("field") or "")) for error in found]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return []
-
-
 def _content(fields: Fields) -> list[dict[str, str]]:
     """Plain text comes first, and no part may be empty."""
     parts = (("text/plain", fields.text), ("text/html", fields.html))
     return [{"type": kind, "value": value} for kind, value in parts if value] or [{"type": "text/plain", "value": "\n"}]
 
 
-def _headers(mail: Mail, fields: Fields) -> dict[str, str]:
-    """The caller's, and our Message-ID, so that a mail sent again can be told from a second one."""
-    for name in fields.headers:
-        if name.lower() in RESERVED_HEADERS:
-            raise PolicyRejected("reserved_header", name)
-    return {"Message-ID": mail.message_id, **{name: _encoded(value) for name, value in fields.headers.items()}}
-
-
-def _encoded(value: str) -> str:
-    """SendGrid wants what is beyond ASCII encoded (RFC 2047)."""
-    return value if value.isascii() else Header(value, "utf-8").encode(linesep="")
-
-
-def _custom_args(fields: Fields) -> dict[str, str]:
-    """The caller's metadata with the id that Janus needs; the id alone where SendGrid has no room for both."""
-    args = {**fields.metadata, ID_ARG: fields.message_uuid}
-    return args if len(orjson.dumps(args)) <= MAX_CUSTOM_ARGS_BYTES else {ID_ARG: fields.message_uuid}
+def _attachment(attachment: Attachment) -> dict[str, str]:
+    part = {
+        "content": base64_of(attachment.content),
+        "filename": attachment.filename,
+        "type": attachment.content_type,
+        "disposition": "attachment",
+    }
+    return part | {"disposition": "inline", "content_id": attachment.content_id} if attachment.content_id else part
 
 
 def _recipients(addresses: Iterable[Address]) -> list[dict[str, str]]:

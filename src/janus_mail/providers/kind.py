@@ -1,0 +1,24 @@
+"""What a kind of provider is: the name of a service, what its settings must hold, how its adapter is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from janus_mail.providers.contract import Adapter
+from janus_mail.providers.limits import Limits
+from janus_mail.providers.timeouts import Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One email service."""
+
+    kind: str
+    label: str
+    about: str  # a sentence for who has to choose
+    config_model: type[BaseModel]
+    make: Callable[[Any, Timeouts], Adapter]
+    limits: Limits
+    destination: frozenset[str] = frozenset({"endpoint"})  # settings that say where the secrets are sent
