@@ -23,7 +23,6 @@ from janus_mail.availability.permits import Permits
 from janus_mail.availability.provider_book import ProviderBook
 from janus_mail.availability.quotas import Quotas
 from janus_mail.availability.rates import Rates
-from janus_mail.availability.rests import Rests
 from janus_mail.delivery import crash_points
 from janus_mail.delivery.bell import BACKLOG, WAKE, Bell
 from janus_mail.delivery.claim import Claimer
@@ -128,7 +127,7 @@ class WorkerProcess:
         )
         self._quotas = Quotas(database)
         permits = Permits(settings.worker_concurrency)
-        admission = Admission(circuits, Rests(), Rates(redis, lambda: self.patrol.live_workers), self._quotas)
+        admission = Admission(circuits, Rates(redis, lambda: self.patrol.live_workers), self._quotas)
         recorder = Recorder(database, worker_id, lease_s=settings.lease_seconds, grace_s=settings.grace_seconds)
         pace = Pace(settings.retry_base_seconds, settings.retry_cap_seconds)
         self.engine = Engine(

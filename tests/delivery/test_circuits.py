@@ -21,7 +21,6 @@ from janus_mail.availability.circuits import (
 from janus_mail.availability.provider_book import ProviderBook
 from janus_mail.availability.quotas import Quotas
 from janus_mail.availability.rates import Rates
-from janus_mail.availability.rests import Rests
 from janus_mail.delivery.control import try_waiting_now
 from janus_mail.models.states import CircuitState
 from janus_mail.providers.outcomes import ProviderBroken, ProviderDown, RecipientDeferred, RecipientRejected, Refused
@@ -328,7 +327,7 @@ async def test_a_try_that_may_have_reached_the_service_stays_counted_toward_its_
     await shop.provider(daily_quota=1)
     (provider,) = await ProviderBook(shop.database, SecretBox([TEST_KEY]), Timeouts()).of(shop.workspace_id)
     quotas = Quotas(shop.database)
-    admission = Admission(await circuits_of(shop), Rests(), Rates(None, lambda: 1), quotas)
+    admission = Admission(await circuits_of(shop), Rates(None, lambda: 1), quotas)
     assert await admission.take(provider, "example.com") is None
     await admission.not_tried(provider, "example.com", dispatched=True)
     refusal = await admission.take(provider, "example.com")

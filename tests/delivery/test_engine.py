@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from redis.asyncio import Redis
 
+from janus_mail.availability.circuits import settings_changed
 from janus_mail.availability.provider_book import ProviderBook
 from janus_mail.delivery.control import pause, resume
 from janus_mail.providers.timeouts import Timeouts
@@ -90,7 +91,9 @@ async def test_a_provider_that_rests_is_asked_again_once_its_settings_were_chang
     await shop.provider("second")
     worker.engine.wake()
     await shop.until(await shop.event(), "sent")
-    await shop.database.pool.execute("UPDATE providers SET sandbox_mode = 'down' WHERE id = $1", provider_id)
+    async with shop.database.transaction() as connection:
+        await connection.execute("UPDATE providers SET sandbox_mode = 'down' WHERE id = $1", provider_id)
+        await settings_changed(connection, shop.workspace_id, provider_id)
     async with asyncio.timeout(5):
         while True:  # the worker reads its providers anew once a second
             event_id = await shop.event()

@@ -1,4 +1,4 @@
-"""Whether a provider may be asked now: its circuits, its rest, its rate, its quota."""
+"""Whether a provider may be asked now: its circuits, its rate, its quota."""
 
 import uuid
 from collections.abc import Hashable, Iterable
@@ -10,7 +10,6 @@ from janus_mail.availability.places import Places
 from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.availability.quotas import Quotas
 from janus_mail.availability.rates import Rates
-from janus_mail.availability.rests import Rests
 from janus_mail.models.states import WaitingFor
 
 _LOOK_AGAIN_S = 60.0  # at what only a person ends; whoever ends it wakes the mail
@@ -29,9 +28,8 @@ class Refusal(NamedTuple):
 class Admission:
     """One per worker process."""
 
-    def __init__(self, circuits: Circuits, rests: Rests, rates: Rates, quotas: Quotas) -> None:
+    def __init__(self, circuits: Circuits, rates: Rates, quotas: Quotas) -> None:
         self.circuits = circuits
-        self.rests = rests
         self._rates = rates
         self._quotas = quotas
         self._places = Places()
@@ -43,10 +41,9 @@ class Admission:
             if circuit.rest_s > 0:
                 # Whoever comes back first when the rest is over is the probe; when it passes, all are woken.
                 wait_s = circuit.rest_s if circuit.until_s is not None else _LOOK_AGAIN_S
-                why = f"{provider.name}: its circuit is open"
-                return Refusal(wait_s, WaitingFor.CIRCUIT, why, queue=(scope, circuit.number))
-        if (rest_s := self.rests.rest_s(provider)) > 0:
-            return Refusal(rest_s, WaitingFor.RATE, f"{provider.name}: it asked for a rest", queue=provider.id)
+                why = f"{provider.name}: {'it asked for a rest' if circuit.throttled else 'its circuit is open'}"
+                waiting_for = WaitingFor.RATE if circuit.throttled else WaitingFor.CIRCUIT
+                return Refusal(wait_s, waiting_for, why, queue=(scope, circuit.number))
         return None
 
     def wait_s(self, refusal: Refusal) -> float:

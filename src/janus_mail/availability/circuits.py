@@ -16,18 +16,23 @@ from uuid_utils.compat import uuid7
 from janus_mail.availability import queries
 from janus_mail.availability.streak import FAILS, PUT_OFF, Streak
 from janus_mail.models.states import CircuitCause, CircuitState
-from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderBroken, ProviderDown
+from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderBroken, ProviderDown, Throttled
 from janus_mail.storage.database import Connection, Database
 from janus_mail.telemetry import metrics
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
 WHOLE = ""  # the scope of a circuit that is about no sender domain in particular
 _REASON_MOST = 300
+_ASKS = "it asks for a rest"
+# How long a provider rests that asks for it and does not say, doubled each time, and the most that is believed of one
+# that does: afterwards one mail tries it.
+_UNSAID_S, _UNSAID_MOST_S, _SAID_MOST_S = 5.0, 60.0, 3600.0
 # The server's own words stay out of the log: they like to name recipients. They are in the incident.
 _SAID = {
     CircuitCause.FAILURES: "too many tries failed",
     CircuitCause.BROKEN: "it refuses us: look at its credentials, its quota, its verified senders",
     CircuitCause.PROBE: "the mail that tried it failed again",
+    CircuitCause.THROTTLED: _ASKS,
 }
 
 _log = logging.getLogger(__name__)
@@ -64,6 +69,11 @@ class Circuit:
         if self.state is CircuitState.CLOSED:
             return 0.0
         return float("inf") if self.until_s is None else self.until_s - boot_clock_s()
+
+    @property
+    def throttled(self) -> bool:
+        """Whether it rests because the provider asked for it, and not because it failed."""
+        return self.state is not CircuitState.CLOSED and self.reason.startswith(_ASKS)
 
 
 _CLOSED = Circuit()
@@ -155,9 +165,14 @@ class Circuits:
         sender's domain."""
         whole = scope.whole
         outcome = error.outcome if error is not None else Outcome.ACCEPTED
-        if outcome is Outcome.THROTTLED or (error is not None and not error.counts):
+        if error is not None and not error.counts:
             await self.release(whole)  # that shows neither that it works nor that it fails
             await self.release(scope)
+            return
+        if isinstance(error, Throttled):
+            if scope != whole:
+                await self.release(scope)
+            await self._rest(whole, error, began_s=began_s)
             return
         self._probing -= {whole, scope}
         if isinstance(error, ProviderBroken):
@@ -194,8 +209,22 @@ class Circuits:
         if self.of(scope).state is CircuitState.HALF_OPEN:
             await self._close(scope)
 
+    async def _rest(self, whole: Scope, error: Throttled, *, began_s: float) -> None:
+        """Nobody asks it until then, in no worker."""
+        circuit = self.of(whole)
+        self._probing.discard(whole)
+        if circuit.state is CircuitState.OPEN or began_s < circuit.seen_s:
+            return  # it rests, or has rested since
+        trips = circuit.trips + 1 if circuit.throttled else 1
+        rest_s = min(_SAID_MOST_S, error.retry_after_s or 0.0)
+        if error.retry_after_s is None:
+            rest_s = min(_UNSAID_MOST_S, _UNSAID_S * 2.0 ** min(trips - 1, 10))
+        cause = CircuitCause.THROTTLED
+        if await self._move(whole, CircuitState.OPEN, cause, _words(_ASKS, error), trips=trips, for_s=rest_s):
+            _log.warning("%s rests for %.0f s: %s", _about(whole), rest_s, _SAID[cause])
+
     async def _open(self, scope: Scope, cause: CircuitCause, reason: str) -> None:
-        trips = self.of(scope).trips + 1
+        trips = 1 if self.of(scope).throttled else self.of(scope).trips + 1
         rest_s = self._times.rest_s(trips)
         if await self._move(scope, CircuitState.OPEN, cause, reason, trips=trips, for_s=rest_s):
             _log.warning("%s rests for %.0f s: %s", _about(scope), rest_s, _SAID[cause])

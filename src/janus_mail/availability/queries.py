@@ -23,7 +23,9 @@ CIRCUITS = f"{_CIRCUIT} WHERE workspace_id = $1"
 
 CIRCUIT = f"{_CIRCUIT} WHERE provider_id = $1 AND sender_domain = $2"
 
-# Change one and write the incident, if nobody was faster. $1 provider, $2 sender domain, $3 workspace, $4 state,
+# Change one and write the incident, if nobody was faster. A provider at the edge of its rate asks for a rest every few
+# seconds: within ten minutes that is one incident, and the changes that follow an unwritten one are not written either.
+# $1 provider, $2 sender domain, $3 workspace, $4 state,
 # $5 the number that was seen (null: whatever it is), $6 trips, $7 for how many seconds (null: no end), $8 reason,
 # $9 cause, $10 actor, $11 id of the incident. Answers the circuit as it is now, or nothing.
 MOVE_CIRCUIT = """
@@ -45,6 +47,16 @@ MOVE_CIRCUIT = """
         SELECT $11, workspace_id, provider_id, sender_domain, number, state, $9, reason, $10, clock.now,
                until
         FROM moved, clock
+        WHERE (state = 'open' AND $9 <> 'throttled')
+           OR EXISTS (
+               SELECT FROM provider_incidents before
+               WHERE before.provider_id = $1 AND before.sender_domain = $2 AND before.number = moved.number - 1
+                 AND before.state <> 'closed')
+           OR (state = 'open' AND NOT EXISTS (
+               SELECT FROM provider_incidents lately
+               WHERE lately.provider_id = $1 AND lately.sender_domain = $2 AND lately.cause = 'throttled'
+                 AND lately.at > clock.now - interval '10 minutes'))
+           OR (state <> 'open' AND $9 IN ('person', 'changed'))
     )
     SELECT workspace_id, provider_id, sender_domain, state, number, trips, reason, $7::float8 AS rest_s FROM moved
 """

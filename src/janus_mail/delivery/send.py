@@ -21,7 +21,7 @@ from janus_mail.delivery.record import Finish, LetGo, Recorder
 from janus_mail.delivery.route import Route, Routes, remaining
 from janus_mail.models.states import CircuitState, State, WaitingFor
 from janus_mail.providers.contract import Accepted
-from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderDown, RecipientDeferred, Throttled, Uncertain
+from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderDown, RecipientDeferred, Uncertain
 from janus_mail.storage.database import CONNECTION_LOST
 
 _log = logging.getLogger(__name__)
@@ -174,8 +174,6 @@ class Sender:
         error = ended if isinstance(ended, DeliveryError) else None
         if error is None:
             self._silent.discard(hold.workspace_id)
-        if isinstance(error, Throttled):
-            self._admission.rests.rest(provider, error.retry_after_s)
         try:
             await self._admission.circuits.hear(step.scope, hold.id, hold.recipient, error, began_s=began_s)
             if not dispatched:

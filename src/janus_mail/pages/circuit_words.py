@@ -12,7 +12,11 @@ from janus_mail.pages.words import Look, by_whom, count, listed, saying
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.routing.schemas import BlockedSenderDomain, Circuit, Incident, IncidentChange
 
-_PLAIN = {"the probe failed": "The try failed", "the provider refuses us": "It refused us"}
+_PLAIN = {
+    "the probe failed": "The try failed",
+    "the provider refuses us": "It refused us",
+    "it asks for a rest": "It asked for a rest",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ def blocked(domain: BlockedSenderDomain, clock: Clock) -> str:
 def headline(incident: Incident, clock: Clock) -> str:
     """«Down 14:02 to 14:07, 312 mails went through Amazon SES instead»."""
     what = "Stopped by hand" if incident.cause is CircuitCause.PERSON else "Down"
+    if incident.cause is CircuitCause.THROTTLED:
+        what = "Asked for a rest"
     if incident.cause is CircuitCause.BROKEN:
         what = f"{refusal(incident.reason)}, left out"
     scope = f" for senders of {incident.sender_domain}" if incident.sender_domain else ""
@@ -107,6 +113,9 @@ def _step(change: IncidentChange, clock: Clock) -> Step:
         case CircuitState.OPEN, CircuitCause.BROKEN:
             ours, said = told(change.reason, broken=True)
             return Step(change.at, "key", "bad", f"{refusal(change.reason)}, left out", f"{ours}.{again}", said=said)
+        case CircuitState.OPEN, CircuitCause.THROTTLED:
+            _, said = told(change.reason)
+            return Step(change.at, "clock", "warn", "It asked for a rest", f"Left out meanwhile.{again}", said=said)
         case CircuitState.OPEN, CircuitCause.PROBE:
             ours, said = told(change.reason)
             return Step(change.at, "open", "warn", ours, f"Left out again.{again}", said=said)
