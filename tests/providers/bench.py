@@ -25,8 +25,10 @@ class Bench:
 
     `config` is without the address, which is the fake's; `strange_config` has credentials that the fake does not know;
     `odd_successes` have a success's status and no mail behind them. `lacks` names what the service cannot carry:
-    `inline_files`, `utf8_filenames`, `utf8_headers`, `several_reply_to`, `custom_headers`, `message_id` (it writes one
-    of its own), `names` (of recipients), `text_only` (it adds an HTML part).
+    `inline_files`, `inline_names` (its Content-ID stands for such a file's name), `utf8_filenames`, `utf8_headers`,
+    `several_reply_to`, `custom_headers`, `message_id` (it writes one of its own), `names` (of recipients), `text_only`
+    (it adds an HTML part), `html_only` (a text part is added). With `partial_groups` it can write to a part of those
+    whom a mail names.
     """
 
     kind: str
@@ -38,4 +40,5 @@ class Bench:
     lacks: frozenset[str] = frozenset()
     idempotent: bool = False
     checks_credentials: bool = True
+    partial_groups: bool = False
     tags: tuple[str, ...] = ("welcome", "spring")  # as the service carries ("welcome", "spring")

@@ -21,6 +21,7 @@ from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_opening import SmtpTimeouts
 from janus_mail.providers.timeouts import HttpTimeouts
 
+from .composed import composed
 from .fake_sendgrid import FakeSendGrid
 from .scripted_smtp import ScriptedSmtp
 from .sendgrid_rules import KEY
@@ -28,7 +29,7 @@ from .sendgrid_rules import KEY
 SHORT = SmtpTimeouts(
     connect_s=3, greeting_s=3, mail_s=3, rcpt_s=3, data_s=3, block_s=3, dot_s=3, pool_s=3
 )  # far above what loopback needs, far below a test's patience
-SHORT_HTTP = HttpTimeouts(connect_s=3, write_s=3, read_s=3, pool_s=3)
+SHORT_HTTP = HttpTimeouts(connect_s=3, write_s=3, read_s=3, pool_s=3, again_after_s=(0.01, 0.02))
 
 CONTENT = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: Hello\r\n\r\nHello.\r\n"
 
@@ -181,10 +182,10 @@ async def sendgrid_to() -> AsyncIterator[ToSendGrid]:
 
 
 def mail_of(fields: Fields, **changes: Any) -> Mail:
-    """A mail to everyone whom the fields name."""
+    """A mail to everyone whom the fields name, composed as Janus does."""
     everyone = dict.fromkeys(address.email for address in (*fields.to, *fields.cc, *fields.bcc))
-    given: dict[str, Any] = {"sender": fields.sender.email, "fields": lambda: fields, **changes}
-    return mail_to(*everyone, **given)
+    given: dict[str, Any] = {"sender": fields.sender.email, "recipients": tuple(everyone), "fields": lambda: fields}
+    return mail_to(content=composed(fields), **(given | changes))
 
 
 def fields_to(*to: str | Address, **changes: Any) -> Fields:

@@ -42,9 +42,10 @@ def test_every_kind_can_be_a_sandbox_without_any_account(kind: str) -> None:
 
 def test_a_real_provider_needs_an_adapter() -> None:
     assert isinstance(adapter_for("smtp", {"preset": "gmail", **ACCOUNT}), SmtpAdapter)
-    for make in (lambda: adapter_for("ses", {}), lambda: validate_config("ses", {})):
-        with pytest.raises(NoAdapter, match="Amazon SES can only be used as a sandbox"):
-            make()
+    for later in [kind for kind in KINDS.values() if not kind.about]:
+        for make in (adapter_for, validate_config):
+            with pytest.raises(NoAdapter, match=f"{later.label} can only be used as a sandbox"):
+                make(later.kind, {})
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
@@ -87,9 +88,9 @@ def test_a_preset_fills_what_is_left_out(given: dict[str, object], host: str, po
         ({"host": "mx", "port": "many"}, "valid integer"),
         ({"host": "mx", "security": "maybe"}, "'starttls', 'tls' or 'none'"),
         ({"host": "mx", "security": ["tls"]}, "'starttls', 'tls' or 'none'"),
-        ({"preset": "yahoo", **ACCOUNT}, "'custom', 'gmail' or 'mailtrap'"),
-        ({"preset": {}, **ACCOUNT}, "'custom', 'gmail' or 'mailtrap'"),
-        ({"preset": "gmail"}, "gmail needs both"),
+        ({"preset": "yahoo", **ACCOUNT}, "'custom', 'gmail', "),
+        ({"preset": {}, **ACCOUNT}, "'custom', 'gmail', "),
+        ({"preset": "gmail"}, "Gmail needs one"),
         ({"host": "mx", "username": "me"}, "give both or neither"),
         ({"host": "mx", "username": "me", "password": "a\0b"}, "NUL"),
         ({"host": "mx", "max_connections": 0}, "greater than or equal to 1"),
@@ -124,7 +125,7 @@ def test_secrets_are_masked_when_shown() -> None:
     assert mask_config("smtp", {"password": "short"}) == {"password": "••••"}
     assert mask_config("smtp", {"password": None}) == {"password": None}
     assert mask_config("ses", {"region": "eu-west-1", "key": "AKIAIOSFODNN7EXAMPLE", "n": 1}) == {
-        "region": "•••• st-1",
+        "region": "eu-west-1",
         "key": "•••• MPLE",
         "n": 1,
     }

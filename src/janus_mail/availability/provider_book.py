@@ -10,7 +10,7 @@ import asyncpg
 
 from janus_mail.availability import queries
 from janus_mail.providers.contract import Adapter
-from janus_mail.providers.registry import adapter_for
+from janus_mail.providers.registry import KINDS, adapter_for
 from janus_mail.providers.timeouts import Timeouts
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
@@ -42,6 +42,14 @@ class ConfiguredProvider:
 
 
 _UNREAD: tuple[float, list[ConfiguredProvider]] = (float("-inf"), [])
+
+
+async def prepare_kinds(database: Database) -> None:
+    """Load what the kinds in use need, so that the first mail of a worker does not wait for it."""
+    for row in await database.pool.fetch(queries.KINDS_IN_USE):
+        kind = KINDS.get(row["kind"])
+        if kind is not None and kind.prepare is not None:
+            await asyncio.to_thread(kind.prepare)
 
 
 class ProviderBook:

@@ -12,6 +12,9 @@ PROVIDERS = """
     ORDER BY p.position, p.id
 """
 
+# The kinds that have more to load than others may be among these.
+KINDS_IN_USE = "SELECT DISTINCT kind FROM providers WHERE NOT sandbox AND enabled AND deleted_at IS NULL"
+
 # -- Circuits. A row that is not there is closed and has the number 0.
 
 _CIRCUIT = """

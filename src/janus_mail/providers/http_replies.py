@@ -100,7 +100,8 @@ def classify(
         logger.warning("HTTP answer without a row of its own: %s", code)
         error = (MessageRejected if 400 <= answer.status < 500 else Uncertain)(code, answer.text)
     if isinstance(error, Throttled | ProviderDown):
-        error.retry_after_s = retry_after_s(answer.headers, reset_header)
+        told_s = retry_after_s(answer.headers, reset_header)
+        error.retry_after_s = error.retry_after_s if told_s is None else told_s  # some rows read it in the body
     return error
 
 

@@ -20,9 +20,6 @@ from janus_mail.providers.timeouts import HttpTimeouts
 
 C = TypeVar("C", bound=HttpConfig)
 
-# Between the repetitions of a request under its idempotency key, while nobody knows what became of the first.
-_AGAIN_AFTER_S = (0.25, 1.0)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Service(Generic[C]):
@@ -64,6 +61,7 @@ class HttpAdapter(Adapter, Generic[C]):
     def __init__(self, service: Service[C], config: C, *, timeouts: HttpTimeouts) -> None:
         self._service = service
         self._config = config
+        self._again_after_s = timeouts.again_after_s
         self.base_url = config.endpoint or service.base_url(config)
         self._client = HttpClient(self.base_url, timeouts, max_connections=config.max_connections)
 
@@ -87,7 +85,7 @@ class HttpAdapter(Adapter, Generic[C]):
         if service.check is None:
             return None
         try:
-            answer = await self._client.ask(service.check(self._config), _NOTHING_LEAVES)
+            answer = await self._client.ask(service.check(self._config), NOTHING_LEAVES)
         except Uncertain as error:  # no mail is in it, so nothing is in doubt
             raise ProviderDown(error.code, error.response) from None
         found = (service.verified or is_json)(answer)
@@ -109,7 +107,7 @@ class HttpAdapter(Adapter, Generic[C]):
     async def _ask_again(self, request: Request, mail: Mail, dispatch: Dispatch, doubt: Uncertain) -> Accepted:
         """The service knows the key: it takes the mail if it has not, and else says again what it said. Whatever it
         says instead is about the repetition, and leaves the first request in doubt."""
-        for pause_s in _AGAIN_AFTER_S:
+        for pause_s in self._again_after_s:
             await asyncio.sleep(pause_s)
             try:
                 return await self._ask(request, mail, _Begun(dispatch))
@@ -151,7 +149,7 @@ class _NothingLeaves(_Begun):
         """May be written."""
 
 
-_NOTHING_LEAVES = _NothingLeaves()
+NOTHING_LEAVES = _NothingLeaves()
 
 
 def whole_group(mail: Mail, fields: Fields) -> None:

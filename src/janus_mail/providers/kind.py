@@ -21,4 +21,5 @@ class Kind:
     config_model: type[BaseModel]
     make: Callable[[Any, Timeouts], Adapter]
     limits: Limits
+    prepare: Callable[[], object] | None = None  # loads what takes long, in a thread, before a mail waits for it
     destination: frozenset[str] = frozenset({"endpoint"})  # settings that say where the secrets are sent

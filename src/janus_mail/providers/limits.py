@@ -1,6 +1,7 @@
 """What a service can carry, as data, and what of a mail goes beyond it: known when the mail is accepted, and asked once
 more before a request is built."""
 
+import mimetypes
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from janus_mail.providers.contract import Fields, Mail
 from janus_mail.providers.outcomes import PolicyRejected
 
 _MIB = 2**20
+_TYPES = mimetypes.MimeTypes()  # Python's own table, without what the machine adds
 
 
 class AskedFile(NamedTuple):
@@ -59,15 +61,20 @@ class Limits:
     reply_to: int | None = None
     utf8_mailboxes: bool = False
     inline_files: bool = True
+    inline_images_only: bool = False
     utf8_filenames: bool = True
     file_endings: frozenset[str] | None = None  # in lower case, without the dot; no others are taken
     bad_file_endings: frozenset[str] = frozenset()
+    types_by_ending: bool = False  # what a file is, its ending says and nothing else
     reserved_headers: frozenset[str] = frozenset()  # in lower case, beside those that Janus writes itself
+    reserved_prefixes: tuple[str, ...] = ()  # likewise: no header begins so
     utf8_headers: bool = True
+    header_octets: int | None = None  # of all extra headers, names and values in UTF-8
     headers: int | None = None
     tags: int | None = None
     tag: re.Pattern[str] = re.compile(r"(?s).+")  # that a tag fits whole
     metadata: int | None = None  # pairs
+    metadata_caseless: bool = False  # keys that differ in case alone are one
     metadata_key: re.Pattern[str] = re.compile(r"(?s).+")
     metadata_value: re.Pattern[str] = re.compile(r"(?s).*")
     metadata_octets: int | None = None  # of all of it as JSON
@@ -93,6 +100,8 @@ class Limits:
         kept = dict(own)
         for key, value in metadata.items():
             fits = self.metadata_key.fullmatch(key) and self.metadata_value.fullmatch(value) and key not in own
+            if self.metadata_caseless and key.lower() in map(str.lower, kept):
+                continue
             if not fits or (self.metadata is not None and len(kept) >= self.metadata):
                 continue
             if self.metadata_octets is None or len(orjson.dumps({**kept, key: value})) <= self.metadata_octets:
@@ -110,8 +119,11 @@ class Limits:
     def _against_headers(self, asked: Asked) -> Unfit | None:
         if self.headers is not None and len(asked.headers) > self.headers:
             return Unfit("too_many_headers", f"it takes {self.headers} extra headers", "headers")
+        octets = sum(len(name) + len(value.encode()) for name, value in asked.headers.items())
+        if self.header_octets is not None and octets > self.header_octets:
+            return Unfit("headers_too_large", f"it takes {self.header_octets} bytes of extra headers", "headers")
         for name, value in asked.headers.items():
-            if name.lower() in self.reserved_headers:
+            if name.lower() in self.reserved_headers or name.lower().startswith(self.reserved_prefixes):
                 return Unfit("reserved_header", f"it keeps the header {name} for itself", f"headers.{name}")
             if not (self.utf8_headers or value.isascii()):
                 return Unfit("header_not_ascii", f"it takes ASCII in headers, which {name} is not", f"headers.{name}")
@@ -122,14 +134,34 @@ class Limits:
             where, ending = f"attachments[{place}]", file.filename.rpartition(".")[2].lower()
             if file.inline and not self.inline_files:
                 return Unfit("no_inline_files", "it shows no images of the mail's own within the HTML", where)
+            if file.inline and self.inline_images_only and not file.content_type.startswith("image/"):
+                return Unfit("inline_not_image", f"it shows only images within the HTML, not {file.filename}", where)
             if not (self.utf8_filenames or file.filename.isascii()):
                 return Unfit("filename_not_ascii", f"it garbles the file name {file.filename}", where)
             if ending in self.bad_file_endings or (self.file_endings is not None and ending not in self.file_endings):
                 return Unfit("file_type_refused", f"it takes no files such as {file.filename}", where)
+            if self.types_by_ending and not fits_ending(file.filename, file.content_type):
+                return Unfit("file_type_refused", f"it would not take {file.filename} for {file.content_type}", where)
         if self.octets is not None and asked.encoded_octets > self.octets:
             most = f"{self.octets / 1e6:.0f} MB" if self.octets % _MIB else f"{self.octets // _MIB} MiB"
             return Unfit("too_large", f"it takes up to {most} with the files in base64", "attachments")
         return None
+
+
+def type_of_ending(filename: str) -> str | None:
+    """The type that a file's ending says; null where it says none, or one inside a compression (`tar.gz`)."""
+    said, compression = _TYPES.guess_type(filename)
+    return said if compression is None else None
+
+
+def fits_ending(filename: str, content_type: str) -> bool:
+    """Whether the type is what the ending says, by another name at most (`text/xml`, `application/xml`)."""
+    said = type_of_ending(filename)
+    return said is None or content_type == "application/octet-stream" or _bare(said) == _bare(content_type)
+
+
+def _bare(content_type: str) -> str:
+    return content_type.partition("/")[2].removeprefix("x-").removesuffix("-compressed")
 
 
 def asked_by(mail: Mail, fields: Fields) -> Asked:

@@ -127,5 +127,7 @@ def all_refused(refused: Sequence[Refused]) -> DeliveryError:
     else:
         first = next((error for error in errors if isinstance(error, PolicyRejected)), errors[0])
         combined = type(first)(first.code, first.response)
+        if isinstance(combined, ProviderBroken) and isinstance(first, ProviderBroken):
+            combined.scope = first.scope
     combined.refused = tuple(refused)
     return combined

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from janus_mail.providers import sendgrid, smtp
+from janus_mail.providers import brevo, mailgun, mailtrap, mandrill, postmark, resend, sendgrid, ses, smtp
 from janus_mail.providers.contract import Adapter
 from janus_mail.providers.kind import Kind
 from janus_mail.providers.limits import Limits
@@ -40,14 +40,14 @@ KINDS: Mapping[str, Kind] = {
     kind.kind: kind
     for kind in (
         smtp.KIND,
-        _later("ses", "Amazon SES"),
+        ses.KIND,
         sendgrid.KIND,
-        _later("mailgun", "Mailgun"),
-        _later("mandrill", "Mandrill"),
-        _later("mailtrap", "Mailtrap"),
-        _later("postmark", "Postmark"),
-        _later("resend", "Resend"),
-        _later("brevo", "Brevo"),
+        mailgun.KIND,
+        mandrill.KIND,
+        mailtrap.KIND,
+        postmark.KIND,
+        resend.KIND,
+        brevo.KIND,
     )
 }
 

@@ -13,6 +13,8 @@ class HttpTimeouts:
     write_s: float = 60.0
     read_s: float = 60.0
     pool_s: float = 30.0  # for one of the connections to come free
+    # Between the repetitions of a request under its idempotency key, while nobody knows what became of the first.
+    again_after_s: tuple[float, ...] = (0.25, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
