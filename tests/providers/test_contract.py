@@ -7,7 +7,6 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ def _bench(kind: str) -> Bench:
     return bench
 
 
-BENCHES = [_bench(kind) for kind in KINDS if kind != "smtp" and find_spec(f"tests.providers.fake_{kind}")]
+BENCHES = [_bench(kind) for kind in KINDS if kind != "smtp"]
 each = pytest.mark.parametrize("bench", BENCHES, ids=lambda bench: bench.kind)
 
 Serve = Callable[..., Awaitable[FakeHttp]]

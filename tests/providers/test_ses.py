@@ -6,8 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from email.parser import BytesParser
 from email.policy import SMTP
 from typing import Any
@@ -25,7 +23,7 @@ from pydantic import ValidationError
 from janus_mail.providers import ses_client
 from janus_mail.providers.contract import Address, Attachment, Fields
 from janus_mail.providers.limits import Asked
-from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, ProviderDown
+from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken
 from janus_mail.providers.registry import adapter_for, mask_config, validate_config
 from janus_mail.providers.ses import LIMITS, SesAdapter, parameters
 from janus_mail.providers.ses_client import Account
@@ -204,6 +202,17 @@ async def test_a_canceled_send_lets_nothing_leave_afterwards(serve: Serve, conne
     assert [taken.recipients for taken in server.ledger] == [["c@example.net"]]
 
 
+async def test_an_account_that_is_closed_early_lets_its_mail_go(serve: Serve, connect: Connect) -> None:
+    server = await serve()
+    adapter = connect(server)
+    sending = asyncio.create_task(adapter.send(mail_of(fields_to()), Hold()))
+    await asyncio.sleep(0)  # it is being opened
+    await adapter.close()
+    await sending
+    assert len(server.ledger) == 1
+    await server.until(lambda: server.open_now == 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -256,126 +265,6 @@ async def test_keys_that_may_only_send_are_known_all_the_same(serve: Serve, conn
     verified = await connect(server).verify()
     assert verified.code == "403"
     assert "knows these keys" in verified.response
-
-
-async def test_a_session_token_goes_along_and_is_signed(serve: Serve, connect: Connect) -> None:
-    server = await serve()
-    server.session_token = "IQoJb3JpZ2luX2VjEJ"
-    await connect(server, session_token=server.session_token).send(mail_of(fields_to()), Hold())
-    assert "x-amz-security-token" in server.requests[0].headers["authorization"]
-    with pytest.raises(ProviderBroken):
-        await connect(server).send(mail_of(fields_to()), Hold())
-
-
-async def test_with_keys_of_ours_what_the_machine_says_about_aws_counts_for_nothing(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = {
-        "ACCESS_KEY_ID": "AKIAOFTHEMACHINE", "SECRET_ACCESS_KEY": "other", "SESSION_TOKEN": "other", "PROFILE": "none",
-        "ENDPOINT_URL": "http://127.0.0.1:9", "REGION": "us-east-1", "USE_FIPS_ENDPOINT": "true",
-        "CONFIG_FILE": __file__, "SHARED_CREDENTIALS_FILE": __file__, "MAX_ATTEMPTS": "5",
-    }  # fmt: skip
-    for name, value in said.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    server = await serve()
-    await connect(server).send(mail_of(fields_to()), Hold())
-    assert len(server.ledger) == 1
-
-
-class Role:
-    """Where a machine asks for the credentials of its role."""
-
-    def __init__(self) -> None:
-        self.lasts = timedelta(hours=6)
-        self.asked = 0
-        self.refuses = False
-        self.hangs = False
-
-    async def start(self) -> str:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/role"
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:  # it gave up before it asked
-            return
-        self.asked += 1
-        until = (datetime.now(UTC) + self.lasts).isoformat(timespec="seconds")
-        body = json.dumps({"AccessKeyId": KEY_ID, "SecretAccessKey": SECRET_KEY, "Token": "t", "Expiration": until})
-        if self.refuses:
-            body = "{}"
-        if self.hangs:
-            await reader.read()
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
-        await writer.drain()
-        writer.close()
-
-    def stop(self) -> None:
-        self._server.close()
-
-
-@pytest.fixture
-async def role(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Role]:
-    """The machine has nothing else to show to AWS."""
-    found = Role()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "BOTO_CONFIG"):
-        monkeypatch.setenv(name, "/nowhere/at/all")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", await found.start())
-    yield found
-    found.stop()
-
-
-ROLE = {"access_key_id": None, "secret_access_key": None, "use_default_credentials": True}
-
-
-async def test_the_machines_own_role_signs_where_it_is_asked_to(serve: Serve, connect: Connect, role: Role) -> None:
-    server = await serve()
-    server.session_token = "t"
-    adapter = connect(server, **ROLE)
-    for _ in range(3):
-        await adapter.send(mail_of(fields_to()), Hold())
-    assert (len(server.ledger), role.asked) == (3, 1)
-
-
-async def test_a_role_that_is_about_to_end_is_asked_for_again(serve: Serve, connect: Connect, role: Role) -> None:
-    server = await serve()
-    server.session_token = "t"
-    role.lasts = timedelta(minutes=5)
-    adapter = connect(server, **ROLE)
-    for _ in range(2):
-        await adapter.send(mail_of(fields_to()), Hold())
-    assert len(server.ledger) == 2
-    assert role.asked >= 3
-
-
-async def test_without_any_role_nothing_leaves_until_there_is_one(
-    serve: Serve, connect: Connect, role: Role, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = await serve()
-    server.session_token = "t"
-    adapter = connect(server, timeouts=replace(SHORT_HTTP, connect_s=0.3), **ROLE)
-    role.hangs = True
-    with pytest.raises(ProviderDown):
-        await adapter.send(mail_of(fields_to()), Hold())
-    role.hangs, role.refuses, role.asked = False, True, 0
-    adapter = connect(server, **ROLE)
-    sends = (adapter.send(mail_of(fields_to()), Hold()) for _ in range(10))
-    ended = await asyncio.gather(*sends, return_exceptions=True)
-    assert {type(one) for one in ended} == {ProviderBroken}
-    assert role.asked == 1  # for all of them together
-    with monkeypatch.context() as without:
-        without.delenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-        with pytest.raises(ProviderBroken) as raised:
-            await adapter.send(mail_of(fields_to()), Hold())
-    assert (raised.value.code, raised.value.scope) == ("no_credentials", "provider")
-    assert server.connections == 0
-    role.refuses = False
-    await adapter.send(mail_of(fields_to()), Hold())
-    assert len(server.ledger) == 1
 
 
 async def test_a_region_has_the_address_that_aws_gives_it_or_another_is_asked(serve: Serve, connect: Connect) -> None:

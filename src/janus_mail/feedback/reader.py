@@ -46,10 +46,6 @@ class Forged(Exception):
         self.code = code
 
 
-class Undecided(Exception):
-    """Whether the post is forged cannot be told now; the service had better post it again."""
-
-
 class NotSetUp(Forged):
     """There is no telling, since what it would take is not in the provider's settings; the sentence says what is."""
 
@@ -72,7 +68,7 @@ class Reader(Protocol):
     keeps: frozenset[str]  # the headers, in lower case, that `read` needs: they are stored with the body
 
     async def verify(self, config: Any, post: Post) -> None:
-        """`config` is the provider's, of its kind's model. Raises `Forged` or `Undecided`. Signatures are compared in
+        """`config` is the provider's, of its kind's model. Raises `Forged` or `NotNow`. Signatures are compared in
         constant time, over the bytes as they came, and their age is checked where they have one."""
 
     def read(self, post: Post) -> list[Happened]:

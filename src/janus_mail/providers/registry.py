@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, SecretStr
 
 from janus_mail.providers import brevo, mailgun, mailtrap, mandrill, postmark, resend, sendgrid, ses, smtp
 from janus_mail.providers.contract import Adapter
 from janus_mail.providers.kind import Kind
-from janus_mail.providers.limits import Limits
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
 from janus_mail.providers.timeouts import Timeouts
 
@@ -18,21 +17,6 @@ ENOUGH_TO_SHOW_THE_END = 8
 
 class UnknownKind(ValueError):
     """There is no such kind of provider."""
-
-
-class NoAdapter(ValueError):
-    """This kind can only be used as a sandbox so far."""
-
-
-class _AnyConfig(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-
-def _later(kind: str, label: str) -> Kind:
-    def make(_config: object, _timeouts: Timeouts) -> Adapter:
-        raise NoAdapter(f"{label} can only be used as a sandbox so far")
-
-    return Kind(kind, label, "", _AnyConfig, make, Limits())
 
 
 # In the order in which they are offered.
@@ -69,7 +53,7 @@ def adapter_for(
     sandbox_failure_rate: float = 0.0,
     timeouts: Timeouts | None = None,
 ) -> Adapter:
-    """The adapter of a stored provider. Raises `UnknownKind`, `NoAdapter`, pydantic's `ValidationError`."""
+    """The adapter of a stored provider. Raises `UnknownKind`, pydantic's `ValidationError`."""
     known = kind_named(kind)
     if sandbox:
         return SandboxAdapter(kind, SandboxMode(sandbox_mode), sandbox_failure_rate)
@@ -79,13 +63,9 @@ def adapter_for(
 def validate_config(kind: str, config: Mapping[str, object], *, sandbox: bool = False) -> dict[str, object]:
     """The given settings as they are to be stored (secrets readable: encrypt them), and no others.
 
-    Raises `UnknownKind`, `NoAdapter`, pydantic's `ValidationError` (show it with `include_input=False`).
+    Raises `UnknownKind`, pydantic's `ValidationError` (show it with `include_input=False`).
     """
     known = kind_named(kind)
-    if known.config_model is _AnyConfig:
-        if not sandbox:
-            raise NoAdapter(f"{known.label} can only be used as a sandbox so far")
-        return dict(config)
     values = known.config_model.model_validate(config, context={"sandbox": sandbox})
     return {name: _plain(getattr(values, name)) for name in config}
 

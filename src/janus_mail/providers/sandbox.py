@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from janus_mail.providers.contract import Accepted, Adapter, Dispatch, Mail
+from janus_mail.providers.contract import Accepted, Adapter, Dispatch, Mail, Verified
 from janus_mail.providers.outcomes import DeliveryError, Refused, all_refused
 from janus_mail.providers.smtp_replies import Step, classify, classify_cut
 
@@ -41,6 +41,7 @@ BY_MODE: Mapping[SandboxMode, Line] = {
     SandboxMode.BROKEN_CREDENTIALS: Line(Step.AUTH, 535, "5.7.8 Username and password not accepted"),
     SandboxMode.CUT_OFF: Line(Step.DOT, None, "disconnected"),
 }
+_BEFORE_ANY_MAIL = Step.CONNECT | Step.AUTH
 BY_RECIPIENT: Mapping[str, Line] = {
     "bounced": Line(Step.RCPT, 550, "5.1.1 No such mailbox here"),
     "rejected": Line(Step.DOT, 554, "5.6.0 Message content refused"),
@@ -88,6 +89,15 @@ class SandboxAdapter(Adapter):
             captured=mail.content,
             refused=refused,
         )
+
+    async def verify(self) -> Verified:
+        """Refuses what the dial has a server refuse before any mail."""
+        line = BY_MODE.get(self._mode)
+        if line is not None and line.step in _BEFORE_ANY_MAIL:
+            raise _error(line)
+        if self._mode is SandboxMode.SLOW:
+            await asyncio.sleep(self._slow_s)
+        return Verified("235 2.7.0", "2.7.0 Ok: the sandbox knows everybody")
 
     async def close(self) -> None:
         """Holds nothing open."""

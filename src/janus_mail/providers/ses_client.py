@@ -74,18 +74,23 @@ class SesClient:
         """Close kept connections."""
         if self._opening is None:
             return
-        if not self._opening.done():
-            self._opening.cancel()
-        elif not self._opening.cancelled() and self._opening.exception() is None:
-            await self._opening.result().wire.close()
-            await self._opening.result().kept.aclose()
+        try:
+            opened = await asyncio.shield(self._opening)
+        except Exception:  # there is nothing to close, and who waited for it knows why
+            return
+        await opened.wire.close()
+        await opened.kept.aclose()
 
     async def _open(self) -> "_Opened":
         """Once for all who wait; if it fails, again for the next who asks."""
-        if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
+        if self._opening is None or (self._opening.done() and _failed(self._opening)):
             self._opening = asyncio.create_task(_open(self._account, self._timeouts, self._max_connections))
-            self._opening.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._opening.add_done_callback(_failed)  # it may be that nobody waits for it any more
         return await asyncio.shield(self._opening)
+
+
+def _failed(opening: "asyncio.Task[_Opened]") -> bool:
+    return opening.cancelled() or opening.exception() is not None
 
 
 @dataclass(slots=True)

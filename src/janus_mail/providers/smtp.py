@@ -2,11 +2,14 @@
 
 import ssl
 
-from janus_mail.providers.contract import Accepted, Adapter, Dispatch, Mail
+from janus_mail.providers.contract import Accepted, Adapter, Dispatch, Mail, Verified
+from janus_mail.providers.kind import Kind
+from janus_mail.providers.limits import Limits
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_letter import Letter, letter_from
 from janus_mail.providers.smtp_opening import SmtpTimeouts, open_wire
-from janus_mail.providers.smtp_pool import SmtpPool
+from janus_mail.providers.smtp_pool import GOODBYE_S, SmtpPool
+from janus_mail.providers.smtp_replies import enhanced_code
 from janus_mail.providers.smtp_session import LostBeforeBody, SmtpSession
 
 RFC_TIMEOUTS = SmtpTimeouts()
@@ -44,6 +47,18 @@ class SmtpAdapter(Adapter):
         finally:
             self._pool.release()
 
+    async def verify(self) -> Verified:
+        """Up to where MAIL would come, on a connection of its own: connect, EHLO, TLS, AUTH; then QUIT."""
+        wire, _ = await open_wire(self._config, self._timeouts, self._tls_context)
+        said = wire.said
+        assert said is not None  # noqa: S101  (it greeted us)
+        try:
+            wire.quit()
+            await wire.wait_closed(GOODBYE_S)
+        finally:
+            wire.abort()
+        return Verified(f"{said.code} {enhanced_code(said.text)}".rstrip(), " ".join(said.text.split()))
+
     async def close(self) -> None:
         await self._pool.close()
 
@@ -65,3 +80,14 @@ class SmtpAdapter(Adapter):
                 self._tls.check_hostname = False
                 self._tls.verify_mode = ssl.CERT_NONE
         return self._tls
+
+
+KIND = Kind(
+    "smtp",
+    "SMTP",
+    "Any server that speaks SMTP: your own, Gmail, Microsoft 365, or a service's.",
+    SmtpConfig,
+    lambda config, timeouts: SmtpAdapter(config, timeouts=timeouts.smtp),
+    Limits(utf8_mailboxes=True),  # where the server offers it, which it says itself
+    destination=frozenset({"preset", "host", "port", "security", "verify_certificate"}),
+)

@@ -93,9 +93,9 @@ class _Opening:
         if self._config.security == "starttls":
             await self._upgrade(offers)
             offers = await self._hello()  # what was said before TLS may be forged, so it is forgotten
-        if self._config.username and self._config.password:
+        if self._config.login is not None:
             self.step = Step.AUTH
-            await self._authenticate(offers, self._config.username, self._config.password.get_secret_value())
+            await self._authenticate(offers, *self._config.login)
         self.done = True
         return offers
 

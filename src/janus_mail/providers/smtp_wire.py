@@ -54,6 +54,7 @@ class Wire(asyncio.Protocol):
         self._fires_s = 0.0  # the timer; asked itself, uvloop's handle does not always know
         self._cut: Cut | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
+        self.said: Reply | None = None  # the last one that was read
 
     @property
     def broken(self) -> bool:
@@ -83,7 +84,8 @@ class Wire(asyncio.Protocol):
             if self._cut is not None:
                 raise self._cut
             await self._wait(timeout_s)
-        return self._replies.popleft()
+        self.said = self._replies.popleft()
+        return self.said
 
     async def write(self, block: bytes | memoryview, timeout_s: float) -> None:
         """Write a block of the body, and return when the kernel has all of it. Raises `Cut`."""
