@@ -18,8 +18,10 @@ from cryptography.fernet import Fernet
 
 from janus_mail import cli
 from janus_mail.accounts.keys import create_key, prove_key
+from janus_mail.routing.create import create_provider
 from janus_mail.storage.database import Database
 from janus_mail.storage.folder_lock import FolderLock
+from janus_mail.storage.secrets import SecretBox
 from tests.conftest import NewDatabase
 
 
@@ -292,3 +294,40 @@ def test_a_command_does_not_wait_for_what_only_others_need() -> None:
     script = f"import sys, janus_mail.cli; sys.exit(','.join({heavy} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_secrets_are_encrypted_anew_with_the_first_key(
+    janus: Janus, named: None, monkeypatch: pytest.MonkeyPatch, database: Database, workspace_id: uuid.UUID
+) -> None:
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    await create_provider(database, SecretBox([old]), workspace_id, kind="smtp", name="Relay", config={"host": "mx"})
+    monkeypatch.setenv("JANUS_SECRET_KEYS", f"{new},{old}")
+
+    dry = await janus("secrets", "rotate", "--dry-run")
+    assert (dry.code, dry.out) == (0, "Looked at 1: 1 would be encrypted anew, 0 had the first key already\n")
+    done = await janus("secrets", "rotate")
+    assert (done.code, done.out) == (0, "Looked at 1: 1 encrypted anew, 0 had the first key already\n")
+    sealed = await database.pool.fetchval("SELECT config FROM providers")
+    assert SecretBox([new]).open(sealed) == {"host": "mx"}
+    again = await janus("secrets", "rotate")
+    assert (again.code, again.out) == (0, "Looked at 1: 0 encrypted anew, 1 had the first key already\n")
+
+
+async def test_what_no_key_opens_is_named_and_the_command_fails(
+    janus: Janus, named: None, monkeypatch: pytest.MonkeyPatch, database: Database, workspace_id: uuid.UUID
+) -> None:
+    lost = SecretBox([Fernet.generate_key().decode()])
+    await create_provider(database, lost, workspace_id, kind="smtp", name="Relay", config={"host": "mx"})
+    monkeypatch.setenv("JANUS_SECRET_KEYS", Fernet.generate_key().decode())
+
+    done = await janus("secrets", "rotate")
+
+    assert done.code == 1
+    assert "Opens with none of JANUS_SECRET_KEYS: Relay (" in done.err
+    assert "of workspace default" in done.err
+
+
+async def test_without_a_key_nothing_is_rotated(janus: Janus, named: None) -> None:
+    done = await janus("secrets", "rotate")
+    assert done.code == 2
+    assert done.err.startswith("JANUS_SECRET_KEYS is missing")

@@ -4,22 +4,18 @@ import asyncio
 import secrets
 import sys
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 import typer
 from pydantic import SecretStr
 
+from janus_mail.cli_database import fail, run_to_end, settings_with_database, with_database
+from janus_mail.cli_secrets import sealed
 from janus_mail.errors import ApiError
 from janus_mail.settings import Settings, SettingsError, load_settings, variable_name
-
-if TYPE_CHECKING:
-    from janus_mail.storage.database import Database
-
-T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -31,6 +27,7 @@ database = typer.Typer(no_args_is_help=True, help="The database of a developer."
 app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
 app.add_typer(database, name="database")
+app.add_typer(sealed, name="secrets")
 
 Workspace = Annotated[str, typer.Option(help="The workspace's name.")]
 Processes = Annotated[int, typer.Option(min=1, max=256, help="How many processes; one for each core is a good start.")]
@@ -80,7 +77,7 @@ def worker(
         from janus_mail.processes import run_workers
 
         if id or succeeds:
-            _fail("--id and --succeeds are one process's: leave --processes away", code=2)
+            fail("--id and --succeeds are one process's: leave --processes away", code=2)
         _run_several(run_workers, settings, processes)
 
     from uuid_utils.compat import uuid7
@@ -106,7 +103,7 @@ def _run_several(run: Callable[[Settings, int], None], settings: Settings, proce
     try:
         run(settings, processes)
     except CannotStart as error:
-        _fail(str(error), code=1)
+        fail(str(error), code=1)
     raise typer.Exit(0)
 
 
@@ -122,7 +119,7 @@ def dev(
     try:
         code = supervisor.run(tied_to_parent=tied_to_parent)
     except (CannotStart, EmbeddedServerError) as error:
-        _fail(str(error), code=1)
+        fail(str(error), code=1)
     raise typer.Exit(code)
 
 
@@ -134,9 +131,9 @@ def top(
     """Watch what is due, under way and stuck, and which providers take no mail. Ctrl-C ends it."""
     from janus_mail.watch.top import show
 
-    with _settings_with_database() as settings:
+    with settings_with_database() as settings:
         try:
-            _with_database(settings, lambda db: show(db, once=once, as_json=as_json))
+            with_database(settings, lambda db: show(db, once=once, as_json=as_json))
         except KeyboardInterrupt:
             pass  # that is how one leaves
 
@@ -149,10 +146,10 @@ def migrate(
     from janus_mail.routing.seed import seed_default_workspace
     from janus_mail.storage.migrate import migrate as run_migrations
 
-    with _settings_with_database() as settings:
-        _run(run_migrations(settings.database_dsn, to))
+    with settings_with_database() as settings:
+        run_to_end(run_migrations(settings.database_dsn, to))
         if to == "head":
-            _with_database(settings, seed_default_workspace)
+            with_database(settings, seed_default_workspace)
 
 
 @app.command()
@@ -174,7 +171,7 @@ def init(
     try:
         file.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
-        _fail(f"{file} is there already and stays as it is", code=1)
+        fail(f"{file} is there already and stays as it is", code=1)
     file.write_text(text)
     typer.echo(f"{file} written, with fresh secrets")
 
@@ -188,9 +185,9 @@ def keys_create(
     """Make an API key and print it, this once."""
     from janus_mail.accounts.keys import ALL_SCOPES, create_key
 
-    with _settings_with_database() as settings:
+    with settings_with_database() as settings:
         typer.echo(
-            _with_database(
+            with_database(
                 settings, lambda db: create_key(db, workspace=workspace, name=name, scopes=scope or ALL_SCOPES)
             )
         )
@@ -201,8 +198,8 @@ def keys_list(workspace: Workspace = "default") -> None:
     """Show the keys, newest first: prefix, name, scopes, when made, last used and revoked."""
     from janus_mail.accounts.keys import list_keys
 
-    with _settings_with_database() as settings:
-        for key in _with_database(settings, lambda db: list_keys(db, workspace=workspace)):
+    with settings_with_database() as settings:
+        for key in with_database(settings, lambda db: list_keys(db, workspace=workspace)):
             used = f"used {key.last_used_at:%Y-%m-%d %H:%M}Z" if key.last_used_at else "never used"
             ended = f"  revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
             made = f"made {key.created_at:%Y-%m-%d}"
@@ -217,8 +214,8 @@ def keys_revoke(
     """Refuse a key from now on."""
     from janus_mail.accounts.keys import revoke_key
 
-    with _settings_with_database() as settings:
-        _with_database(settings, lambda db: revoke_key(db, workspace=workspace, prefix=prefix))
+    with settings_with_database() as settings:
+        with_database(settings, lambda db: revoke_key(db, workspace=workspace, prefix=prefix))
 
 
 @config.command("check")
@@ -244,7 +241,7 @@ def config_check() -> None:
 @database.command("init")
 def database_init() -> None:
     """Make the database if it is missing, migrate it, and make the workspace `default`."""
-    with _settings_with_database(_developer_settings()) as settings:
+    with settings_with_database(_developer_settings()) as settings:
         _set_up(settings)
 
 
@@ -254,9 +251,9 @@ def database_revision(message: Annotated[str, typer.Argument(help="What changes,
     from janus_mail.storage.developing import write_revision
     from janus_mail.storage.migrate import migrate as run_migrations
 
-    with _settings_with_database(_developer_settings()) as settings:
-        _run(run_migrations(settings.database_dsn))
-        path = _run(write_revision(settings.database_dsn, message))
+    with settings_with_database(_developer_settings()) as settings:
+        run_to_end(run_migrations(settings.database_dsn))
+        path = run_to_end(write_revision(settings.database_dsn, message))
     typer.echo(f"{path} written; read it before you use it" if path else "Models and migrations agree: nothing written")
 
 
@@ -270,12 +267,12 @@ def database_reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask."
     if developer.env == "production":
         raise SettingsError("JANUS_ENV is production: nothing was reset")
     if published(developer.data_dir, wait_s=0.1) is not None:
-        _fail(f"Janus is running in {developer.data_dir}: stop it first", code=1)
-    with _settings_with_database(developer) as settings:
+        fail(f"Janus is running in {developer.data_dir}: stop it first", code=1)
+    with settings_with_database(developer) as settings:
         name = _without_password(settings.database_dsn)
         if not yes and not _agreed(f"Delete every event, mail, provider and key in {name}?"):
-            _fail("Nothing was deleted; with --yes (make db-reset FORCE=1) nothing is asked", code=1)
-        _run(run_migrations(settings.database_dsn, "base"))
+            fail("Nothing was deleted; with --yes (make db-reset FORCE=1) nothing is asked", code=1)
+        run_to_end(run_migrations(settings.database_dsn, "base"))
         _set_up(settings)
 
 
@@ -299,56 +296,13 @@ def _set_up(settings: Settings) -> None:
     from janus_mail.storage.migrate import migrate as run_migrations
     from janus_mail.storage.secrets import SecretBox
 
-    _run(create_database(settings.database_dsn))
-    _run(run_migrations(settings.database_dsn))
+    run_to_end(create_database(settings.database_dsn))
+    run_to_end(run_migrations(settings.database_dsn))
     if settings.env == "development":
         box = SecretBox(DataFolder(settings.data_dir).secret_keys(settings))
-        _with_database(settings, lambda db: seed_development(db, box))
+        with_database(settings, lambda db: seed_development(db, box))
     else:
-        _with_database(settings, seed_default_workspace)
-
-
-@contextmanager
-def _settings_with_database(settings: Settings | None = None) -> Iterator[Settings]:
-    from janus_mail.storage.data_folder import database_in_reach
-    from janus_mail.storage.embedded import EmbeddedServerError
-
-    try:
-        with database_in_reach(settings or load_settings(), _say_progress) as completed:
-            yield completed
-    except EmbeddedServerError as error:
-        _fail(str(error), code=1)
-
-
-def _say_progress(text: str) -> None:
-    typer.echo(f"==> {text}", err=True)
-
-
-def _with_database(settings: Settings, work: "Callable[[Database], Coroutine[Any, Any, T]]") -> T:
-    from janus_mail.storage.database import Database
-
-    async def work_on_it() -> T:
-        opened = await Database.open(settings.database_dsn, pool_size=1)
-        try:
-            return await work(opened)
-        finally:
-            await opened.close()
-
-    return _run(work_on_it())
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    import asyncpg
-    from sqlalchemy.exc import DBAPIError
-
-    from janus_mail.storage.database import CONNECTION_LOST
-
-    no_use: tuple[type[BaseException], ...] = (*CONNECTION_LOST, asyncpg.PostgresError, DBAPIError)
-    try:
-        return asyncio.run(work)
-    except no_use as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        _fail(f"PostgreSQL cannot be used: {reason}", code=1)
+        with_database(settings, seed_default_workspace)
 
 
 def _shown(field: str, value: object) -> str:
@@ -367,11 +321,6 @@ def _without_password(url: str) -> str:
     user, colon, _ = login.partition(":")
     # The query may hold a password too.
     return urlunsplit((parts.scheme, user + (f"{colon}(hidden)" if colon else "") + at + server, parts.path, "", ""))
-
-
-def _fail(message: str, *, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
 
 
 def main() -> None:

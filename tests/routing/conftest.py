@@ -1,11 +1,14 @@
 """What the application holds, for tests that call the services of routing themselves."""
 
 import uuid
+from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
+from janus_mail.accounts.keys import create_key
 from janus_mail.routing.create import create_provider
 from janus_mail.routing.seed import seed_development
 from janus_mail.settings import Settings
@@ -96,3 +99,12 @@ async def circuit_row(
         state,
         until_in_s,
     )
+
+
+@pytest.fixture
+async def reader(app: FastAPI, context: Context, workspace_id: uuid.UUID) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that may look at providers and change none."""
+    key = await create_key(context.database, workspace="default", name="reader", scopes=["providers:read"])
+    transport, headers = httpx.ASGITransport(app), {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=headers) as client:
+        yield client

@@ -95,7 +95,7 @@ async def test_a_new_provider_takes_the_place_that_was_asked_for(api: httpx.Asyn
     ("wrong", "field"),
     [
         ({"kind": "carrier-pigeon"}, "kind"),
-        ({"kind": "mailgun", "config": {}}, "kind"),
+        ({"kind": "mailgun", "config": {}}, "config.api_key"),
         ({"name": ""}, "name"),
         ({"name": None}, "name"),
         ({"position": 0}, "position"),
@@ -106,7 +106,7 @@ async def test_a_new_provider_takes_the_place_that_was_asked_for(api: httpx.Asyn
         ({"enabled": 1}, "enabled"),
         ({"from_email": "ann"}, "from_email"),
         ({"sender_domains": []}, "sender_domains"),
-        ({"config": {}}, "config"),
+        ({"config": {}}, "config.host"),
         ({"config": {**SMTP, "port": 0}}, "config.port"),
         ({"config": {**SMTP, "colour": "red"}}, "config.colour"),
         ({"config": {**SMTP, "password": "•••• word"}}, "config.password"),

@@ -268,16 +268,15 @@ async def test_kinds_say_what_their_config_must_hold(api: httpx.AsyncClient) -> 
 
     assert set(kinds) >= {"smtp", "ses", "sendgrid", "mailgun", "mandrill", "mailtrap", "postmark", "resend", "brevo"}
     assert kinds["ses"]["label"] == "Amazon SES"
-    assert kinds["smtp"]["has_adapter"]
     assert {"host", "port", "password"} <= kinds["smtp"]["config_schema"]["properties"].keys()
 
 
 @pytest.mark.parametrize(
     ("kind", "config", "field"),
     [
-        ("ses", {}, "kind"),
+        ("ses", {}, "config.region"),
         ("carrier-pigeon", {}, "kind"),
-        ("smtp", {}, "config"),
+        ("smtp", {}, "config.host"),
         ("smtp", {"host": "smtp.example.com", "port": "many"}, "config.port"),
         ("smtp", {"host": "smtp.example.com", "colour": "red"}, "config.colour"),
         ("smtp", {"host": "smtp.example.com", "username": "ann", "password": ["hunter2"]}, "config.password"),

@@ -207,7 +207,7 @@ async def test_a_config_sealed_with_a_lost_key_is_sealed_anew(
         ({"mail_default_sender": "not-an-address"}, "MAIL_DEFAULT_SENDER: "),
         ({"mail_server": "smtp example.com"}, "MAIL_SERVER: "),
         ({"mail_username": "a\nb"}, "MAIL_USERNAME: "),
-        ({"mail_password": None}, "MAIL_*: username and password"),
+        ({"mail_password": None}, "MAIL_PASSWORD: Username and password"),
     ],
 )
 async def test_mail_settings_that_make_no_provider_name_the_variable(

@@ -105,6 +105,19 @@ async def move(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Respon
     return _back(visit, provider_id, "moved")
 
 
+@router.post("/providers/order")
+async def order(visit: VisitDep, form: OurForm) -> Response:
+    """As somebody dragged them: every provider's id, with commas between them."""
+    try:
+        ids = [uuid.UUID(text) for text in text_of(form, "order").split(",")]
+        await put_in_order(visit.context, visit.caller.workspace_id, ids)
+    except ValueError:
+        raise InvalidInput("This is no order of providers.") from None
+    except InvalidInput:  # one was added or removed since the page was made
+        return go_to(visit, "/providers", Flash("nothing_changed"))
+    return go_to(visit, "/providers", Flash("moved"))
+
+
 @router.post("/providers/{provider_id}/switch")
 async def switch(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
     on = text_of(form, "enabled") == "on"
@@ -235,7 +248,15 @@ def _looks(provider: Provider, last: asyncpg.Record, resting: Rest | None, *, in
     elif not looks and last["outcome"] in _TROUBLE:
         said = saying(last["outcome"], last["code"])
         looks.append(Look(f"Last try: {said.short}", said.icon, said.tone))
+    answer = provider.verification
+    if not looks and answer is not None and not answer.ok and _is_newer(answer.at, last["finished_at"]):
+        said = saying(answer.outcome, answer.code)
+        looks.append(Look(f"When asked: {said.short}", said.icon, said.tone))
     return looks or [Look("Taking mail", "closed", "good")]
+
+
+def _is_newer(at: datetime, than: datetime | None) -> bool:
+    return than is None or at > than
 
 
 def _takes_mail(provider: Provider) -> bool:

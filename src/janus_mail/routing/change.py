@@ -14,6 +14,7 @@ from janus_mail.routing.config import valid_config, with_stored_secrets
 from janus_mail.routing.create import name_taken, refuse_reserved_name
 from janus_mail.routing.read import list_providers, no_such_provider, shown
 from janus_mail.routing.schemas import CircuitSwitch, Provider, ProviderPatch
+from janus_mail.routing.verify import verify_provider
 from janus_mail.storage.secrets import SecretBox, UnreadableSecret
 from janus_mail.web.context import Context
 
@@ -25,11 +26,12 @@ _LIMITS = ("rate_per_second", "daily_quota")
 
 
 async def change_provider(
-    context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID, patch: ProviderPatch
+    context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID, patch: ProviderPatch, *, verify: bool = False
 ) -> Provider:
     """Change what is given. What waits for a provider is tried at once where this one may take mail again.
 
-    Raises `NotFound`, `InvalidInput` (config, dial of a real provider) and `Conflict` (version, name, kept by MAIL_*).
+    With `verify` the service is asked about another config once it is stored. Raises `NotFound`, `InvalidInput`
+    (config, dial of a real provider) and `Conflict` (version, name, kept by MAIL_*).
     """
     woken = 0
     async with context.database.transaction() as connection:
@@ -60,7 +62,9 @@ async def change_provider(
         assert now is not None  # noqa: S101  (its workspace is locked)
     await context.list_cache.renew(workspace_id)
     await _go_on(context, workspace_id, woken)
-    return shown(now, context.secrets)
+    if verify and "config" in changed:
+        return await verify_provider(context, workspace_id, provider_id)
+    return shown(now, context.secrets, context.settings.public_url)
 
 
 async def remove_provider(context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID) -> Provider:
@@ -82,7 +86,7 @@ async def remove_provider(context: Context, workspace_id: uuid.UUID, provider_id
         woken = await try_waiting_now(connection, workspace_id)
     await context.list_cache.renew(workspace_id)
     await _go_on(context, workspace_id, woken)
-    return shown(row, context.secrets)
+    return shown(row, context.secrets, context.settings.public_url)
 
 
 async def switch_circuit(
@@ -107,7 +111,7 @@ async def switch_circuit(
         now = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
         assert now is not None  # noqa: S101  (its workspace is locked)
     await _go_on(context, workspace_id, woken)
-    return shown(now, context.secrets)
+    return shown(now, context.secrets, context.settings.public_url)
 
 
 async def put_in_order(context: Context, workspace_id: uuid.UUID, order: Sequence[uuid.UUID]) -> list[Provider]:
@@ -118,7 +122,7 @@ async def put_in_order(context: Context, workspace_id: uuid.UUID, order: Sequenc
         _refuse_other_than(there, order)
         await connection.execute(queries.PUT_IN_ORDER, workspace_id, order)
     await context.list_cache.renew(workspace_id)
-    return await list_providers(context.database, context.secrets, workspace_id)
+    return await list_providers(context.database, context.secrets, workspace_id, public_url=context.settings.public_url)
 
 
 async def _go_on(context: Context, workspace_id: uuid.UUID, woken: int) -> None:

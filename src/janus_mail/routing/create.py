@@ -14,6 +14,7 @@ from janus_mail.routing import queries
 from janus_mail.routing.config import valid_config
 from janus_mail.routing.read import read_provider
 from janus_mail.routing.schemas import MAX_PROVIDERS, Provider, ProviderCreate
+from janus_mail.routing.verify import verify_provider
 from janus_mail.storage.database import Connection, Database
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.web import idempotency
@@ -40,11 +41,17 @@ class NewProvider(TypedDict, total=False):
 
 
 async def accept_provider(
-    context: Context, workspace_id: uuid.UUID, wanted: ProviderCreate, once: OnceOnly | None = None
+    context: Context,
+    workspace_id: uuid.UUID,
+    wanted: ProviderCreate,
+    once: OnceOnly | None = None,
+    *,
+    verify: bool = False,
 ) -> tuple[Provider, bool]:
     """Set up what a caller asks for; true says that the same request was answered before. As `create_provider`.
 
-    What waits for a provider is tried at once. Raises Conflict for the key too.
+    What waits for a provider is tried at once. With `verify` its service is then asked about the credentials. Raises
+    Conflict for the key too.
     """
     refuse_reserved_name(wanted.name)
     async with context.database.transaction() as connection:
@@ -61,7 +68,12 @@ async def accept_provider(
         await try_all_waiting_now(context.database, workspace_id)  # what did not fit into the transaction
         await context.list_cache.renew(workspace_id)
         context.bell.ring([datetime.now(UTC)])
-    return await read_provider(context.database, context.secrets, workspace_id, provider_id), kept is not None
+    if verify and kept is None:
+        return await verify_provider(context, workspace_id, provider_id), False
+    made = await read_provider(
+        context.database, context.secrets, workspace_id, provider_id, public_url=context.settings.public_url
+    )
+    return made, kept is not None
 
 
 async def create_provider(

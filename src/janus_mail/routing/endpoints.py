@@ -3,9 +3,9 @@
 import uuid
 from typing import Annotated
 
-from fastapi import Body, Path, Response
+from fastapi import Body, Path, Query, Response
 
-from janus_mail.accounts.access import ReadProviders, WriteProviders
+from janus_mail.accounts.access import Caller, ReadProviders, WriteProviders
 from janus_mail.providers.registry import KINDS, config_schema
 from janus_mail.routing import change, read
 from janus_mail.routing.create import accept_provider
@@ -18,8 +18,12 @@ from janus_mail.routing.schemas import (
     ProviderKind,
     ProviderOrder,
     ProviderPatch,
+    ProviderTest,
+    ProviderTested,
 )
-from janus_mail.web.context import ContextDep
+from janus_mail.routing.try_out import send_test
+from janus_mail.routing.verify import verify_provider
+from janus_mail.web.context import Context, ContextDep
 from janus_mail.web.errors import responses
 from janus_mail.web.idempotency import REPLAYED, Once
 from janus_mail.web.pages_of import Page, PageQuery
@@ -28,6 +32,12 @@ from janus_mail.web.routes import api_router
 router = api_router("/api", tags=["Providers"])
 
 ProviderId = Annotated[uuid.UUID, Path(description="The provider.")]
+
+Verify = Annotated[
+    bool, Query(description="False: the service is not asked whether it knows the credentials, which takes up to 9 s.")
+]
+
+_USUAL_TEST = ProviderTest()
 
 _LOCATION = {
     "Location": {
@@ -42,8 +52,9 @@ _LOCATION = {
 async def list_providers(context: ContextDep, caller: ReadProviders, page: PageQuery) -> Page[Provider]:
     """The workspace's providers in the order in which they are tried."""
     route = await read.list_providers(
-        context.database, context.secrets, caller.workspace_id, after=page.cursor, limit=page.fetch
-    )
+        context.database, context.secrets, caller.workspace_id, after=page.cursor, limit=page.fetch,
+        public_url=_public_url(context, caller),
+    )  # fmt: skip
     data, has_more, next_cursor = page.cut(route, lambda provider: provider.id)
     return Page(data=list(data), has_more=has_more, next_cursor=next_cursor)
 
@@ -55,13 +66,19 @@ async def list_providers(context: ContextDep, caller: ReadProviders, page: PageQ
     responses={**responses(409), 201: {"description": "It is in the route.", "headers": {**_LOCATION, **REPLAYED}}},
 )
 async def post_provider(
-    context: ContextDep, caller: WriteProviders, wanted: ProviderCreate, once: Once, response: Response
+    context: ContextDep,
+    caller: WriteProviders,
+    wanted: ProviderCreate,
+    once: Once,
+    response: Response,
+    verify: Verify = True,
 ) -> Provider:
     """An account at an email service, last in the route unless a position is given.
 
-    Its credentials are stored encrypted and never shown again. Mail that waits for a provider is tried at once.
+    Its credentials are stored encrypted and never shown again. Mail that waits for a provider is tried at once. Then
+    the service is asked whether it knows the credentials; `verification` is its answer, and a no changes nothing else.
     """
-    made, replayed = await accept_provider(context, caller.workspace_id, wanted, once)
+    made, replayed = await accept_provider(context, caller.workspace_id, wanted, once, verify=verify)
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/api/providers/{made.id}"
@@ -71,19 +88,25 @@ async def post_provider(
 @router.get("/providers/{provider_id}", summary="Read a provider")
 async def read_provider(context: ContextDep, caller: ReadProviders, provider_id: ProviderId) -> Provider:
     """One provider, with its credentials masked."""
-    return await read.read_provider(context.database, context.secrets, caller.workspace_id, provider_id)
+    return await read.read_provider(
+        context.database, context.secrets, caller.workspace_id, provider_id, public_url=_public_url(context, caller)
+    )
 
 
 @router.patch("/providers/{provider_id}", summary="Change a provider", responses=responses(409))
 async def change_provider(
-    context: ContextDep, caller: WriteProviders, provider_id: ProviderId, patch: Annotated[ProviderPatch, Body()]
+    context: ContextDep,
+    caller: WriteProviders,
+    provider_id: ProviderId,
+    patch: Annotated[ProviderPatch, Body()],
+    verify: Verify = True,
 ) -> Provider:
     """Change what is given: name, sender, config, limits, whether it is used, the dial of a sandbox provider.
 
     Mail that waits because no provider took it is tried at once when this one may take it again, and a circuit that
-    failures opened is closed.
+    failures opened is closed. With another config the service is asked whether it knows the credentials.
     """
-    return await change.change_provider(context, caller.workspace_id, provider_id, patch)
+    return await change.change_provider(context, caller.workspace_id, provider_id, patch, verify=verify)
 
 
 @router.delete("/providers/{provider_id}", summary="Remove a provider", responses=responses(409))
@@ -101,6 +124,24 @@ async def switch_circuit(
     Mail that waits because no provider took it is tried at once when it is closed.
     """
     return await change.switch_circuit(context, caller.workspace_id, provider_id, switch, actor=caller.label)
+
+
+@router.post("/providers/{provider_id}/verify", summary="Check a provider's credentials")
+async def post_verify(context: ContextDep, caller: WriteProviders, provider_id: ProviderId) -> Provider:
+    """Asks the service, by its cheapest way, whether it knows them. `verification` is its answer, within 9 s."""
+    return await verify_provider(context, caller.workspace_id, provider_id)
+
+
+@router.post("/providers/{provider_id}/test", summary="Send a test mail", responses=responses(409))
+async def post_test(
+    context: ContextDep, caller: WriteProviders, provider_id: ProviderId, wanted: ProviderTest = _USUAL_TEST
+) -> ProviderTested:
+    """One mail, at once, through this provider alone, whatever its circuit and its switch say; answers, within 60 s,
+    with the try in full, also where it failed.
+
+    It becomes an event of its own. One at a time: 409 `test_in_progress`.
+    """
+    return await send_test(context, caller, provider_id, wanted)
 
 
 @router.get("/providers/{provider_id}/incidents", summary="List a provider's incidents")
@@ -124,9 +165,12 @@ async def put_in_order(context: ContextDep, caller: WriteProviders, body: Provid
 async def list_kinds(caller: ReadProviders) -> Page[ProviderKind]:
     """Every email service that Janus knows, with what its config must hold."""
     kinds = [
-        ProviderKind(
-            kind=kind.kind, label=kind.label, has_adapter=kind.make is not None, config_schema=config_schema(kind.kind)
-        )
+        ProviderKind(kind=kind.kind, label=kind.label, about=kind.about, config_schema=config_schema(kind.kind))
         for kind in KINDS.values()
     ]
     return Page(data=kinds, has_more=False, next_cursor=None)
+
+
+def _public_url(context: Context, caller: Caller) -> str | None:
+    """For the address of a hook, which holds a secret."""
+    return context.settings.public_url if caller.may("providers:write") else None

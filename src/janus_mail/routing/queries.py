@@ -20,7 +20,7 @@ SET_MISSING_SENDER = """
 _SHOWN = """
     SELECT p.id, p.kind, p.name, p.enabled, p.position, p.sandbox, p.sandbox_mode, p.sandbox_failure_rate, p.from_email,
            p.from_name, p.sender_domains, p.rate_per_second, p.daily_quota, p.config, p.from_environment, p.version,
-           p.created_at, p.updated_at, p.deleted_at,
+           p.hook_token, p.heard_at, p.verification, p.created_at, p.updated_at, p.deleted_at,
            CASE WHEN c.state = 'open' AND c.until <= clock_timestamp() THEN 'half_open' ELSE c.state END
                AS circuit_state,
            c.since AS circuit_since, c.reason AS circuit_reason, c.until AS circuit_until,
@@ -69,7 +69,8 @@ UPDATE_PROVIDER = """
     UPDATE providers
     SET name = $3, enabled = $4, config = $5, from_email = $6, from_name = $7, sender_domains = $8,
         rate_per_second = $9, daily_quota = $10, sandbox_mode = $11, sandbox_failure_rate = $12,
-        version = version + 1, updated_at = clock_timestamp()
+        verification = CASE WHEN config = $5 THEN verification END, version = version + 1,
+        updated_at = clock_timestamp()
     WHERE workspace_id = $1 AND id = $2"""
 
 # Without a quota nothing is counted, so when one is set, the tries that began today are counted now.
@@ -87,9 +88,15 @@ COUNT_TODAY = """
 # What MAIL_* settings say; also puts a removed one back. $1 provider, $2 config, $3 from_email, $4 from_name.
 KEEP_IN_STEP = """
     UPDATE providers
-    SET config = $2, from_email = $3, from_name = $4, deleted_at = NULL, version = version + 1,
-        updated_at = clock_timestamp()
+    SET config = $2, from_email = $3, from_name = $4, verification = NULL, deleted_at = NULL,
+        version = version + 1, updated_at = clock_timestamp()
     WHERE id = $1"""
+
+# How the check of this config ended; nothing where there is another by now. $1 workspace, $2 provider, $3 config,
+# $4 the answer (null: the service offers no way to ask).
+KEEP_VERIFICATION = """
+    UPDATE providers SET verification = $4::jsonb || jsonb_build_object('at', clock_timestamp())
+    WHERE workspace_id = $1 AND id = $2 AND config = $3"""
 
 # Out of the route; the row stays for its attempts' sake. $1 provider.
 REMOVE_PROVIDER = """
@@ -171,3 +178,29 @@ FIRST_OF_KIND = """
       AND NOT (p.sandbox AND EXISTS (
           SELECT FROM providers r WHERE r.workspace_id = $1 AND NOT r.sandbox AND r.deleted_at IS NULL))
     ORDER BY p.position, p.id LIMIT 1"""
+
+# What bears on a test mail. $1 workspace.
+TEST_FACTS = "SELECT name, from_email, allowed_senders, paused_at IS NOT NULL AS paused FROM workspaces WHERE id = $1"
+
+# A test mail with its one try, for which the provider stood as the worker. $1 workspace, $2 message.
+TESTED = """
+    SELECT m.id AS message_id, m.event_id, m.recipient AS to, e.from_email, m.message_id_header, m.state,
+           m.provider_message_id, t.provider_id, t.provider_kind, t.provider_name, t.started_at, t.dispatched_at,
+           t.finished_at, t.latency_ms, t.outcome, t.code, t.response
+    FROM messages m JOIN events e ON e.id = m.event_id
+         JOIN LATERAL (SELECT * FROM attempts WHERE message_id = m.id ORDER BY number LIMIT 1) t ON true
+    WHERE m.workspace_id = $1 AND m.id = $2 AND t.worker_id = t.provider_id"""
+
+# Sealed settings of all workspaces, removed providers' too, in the order of their ids. NO KEY, because accepting a
+# caught mail refers to the row meanwhile. $1 the id to begin behind, $2 how many.
+SEALED = """
+    SELECT p.id, p.name, p.config, w.name AS workspace FROM providers p JOIN workspaces w ON w.id = p.workspace_id
+    WHERE p.id > $1 ORDER BY p.id LIMIT $2 FOR NO KEY UPDATE OF p"""
+
+HOW_MANY_SEALED = "SELECT count(*) FROM providers"
+
+# The same settings under another key: no change that a version counts. $1 uuid[] ids, $2 bytea[] as they were read,
+# $3 bytea[] as they are now.
+RESEAL = """
+    UPDATE providers p SET config = n.config FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS n (id, was, config)
+    WHERE p.id = n.id AND p.config = n.was"""

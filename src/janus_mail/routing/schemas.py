@@ -7,7 +7,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
-from janus_mail.models.states import CircuitCause, CircuitState
+from janus_mail.models.states import CircuitCause, CircuitState, State
+from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.sandbox import SandboxMode
 
 MAX_PROVIDERS = 1_000
@@ -105,6 +106,17 @@ class Quota(BaseModel):
     resets_at: AwareDatetime = Field(description="The next midnight in UTC.")
 
 
+class Verification(BaseModel):
+    """How the service answered when it was asked whether it knows these credentials."""
+
+    ok: bool = Field(description="It does.")
+    outcome: Outcome = Field(description="`accepted`, or what a mail would have met.")
+    code: str = Field(examples=["535 5.7.8"])
+    response: str = Field(description="What it said.", examples=["5.7.8 Username and password not accepted"])
+    at: AwareDatetime
+    latency_ms: int
+
+
 class Provider(BaseModel):
     """One configured account at an email service."""
 
@@ -130,6 +142,16 @@ class Provider(BaseModel):
                     "blocked_sender_domains": [],
                     "config": {"preset": "gmail", "username": "ann@example.com", "password": "•••• mnop"},
                     "from_environment": False,
+                    "verification": {
+                        "ok": True,
+                        "outcome": "accepted",
+                        "code": "235 2.7.0",
+                        "response": "2.7.0 Accepted",
+                        "at": "2026-11-21T09:00:01Z",
+                        "latency_ms": 412,
+                    },
+                    "hook_url": "https://janus.example.com/hooks/0193a2c4-7b1e-7c3d-9f00-1a2b3c4d5e6f/5c1f…",
+                    "heard_at": None,
                     "version": 1,
                     "created_at": "2026-11-21T09:00:00Z",
                     "updated_at": "2026-11-21T09:00:00Z",
@@ -158,6 +180,15 @@ class Provider(BaseModel):
         description="Credentials show four characters at most; null: it opens with none of JANUS_SECRET_KEYS."
     )
     from_environment: bool = Field(description="Made of the server's MAIL_* settings and kept in step with them.")
+    verification: Verification | None = Field(
+        description="Of this config; null: it was not asked, or the service offers no way to ask."
+    )
+    hook_url: str | None = Field(
+        None,
+        description="Where the service is to post what becomes of the mail. It holds a secret: null for callers "
+        "without `providers:write`, and where JANUS_PUBLIC_URL is not set.",
+    )
+    heard_at: AwareDatetime | None = Field(description="When its service last posted there, to the hour.")
     version: int = Field(description="Grows by one with each change.")
     created_at: AwareDatetime
     updated_at: AwareDatetime
@@ -238,12 +269,55 @@ class ProviderOrder(BaseModel):
     order: list[uuid.UUID] = Field(max_length=MAX_PROVIDERS, description="Every provider's id, once.")
 
 
+class ProviderTest(BaseModel):
+    """A mail to see whether a provider works."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": "ann@example.com"}]})
+
+    to: Annotated[str, AfterValidator(_address)] | None = Field(
+        None, description="Null: the workspace's sender.", max_length=320
+    )
+    from_email: SenderEmail | None = Field(None, description="Null: the provider's sender, else the workspace's.")
+
+
+class TestProvider(BaseModel):
+    """The provider that was tested."""
+
+    __test__ = False
+
+    id: uuid.UUID
+    kind: str = Field(examples=["smtp"])
+    name: str = Field(examples=["Our relay"])
+
+
+class ProviderTested(BaseModel):
+    """The one try of a test mail, in full."""
+
+    outcome: Outcome | None = Field(description="`accepted`: the service has the mail. Null: it is not over.")
+    code: str | None = Field(examples=["250 2.0.0"])
+    response: str | None = Field(
+        description="What the service said, word for word.", examples=["2.0.0 Ok: queued as 4XyZ12"]
+    )
+    latency_ms: int | None
+    started_at: AwareDatetime
+    dispatched_at: AwareDatetime | None = Field(description="From here on it may have left; null: it has not.")
+    finished_at: AwareDatetime | None
+    provider: TestProvider
+    provider_message_id: str | None = Field(examples=["4XyZ12"])
+    to: str = Field(examples=["ann@example.com"])
+    from_email: str = Field(examples=["janus@example.com"])
+    message_id_header: str | None = Field(examples=["<0193a2c47b1e7c3d9f001a2b3c4d5e6f@example.com>"])
+    event_id: uuid.UUID = Field(description="The event that was made of it.")
+    message_id: uuid.UUID
+    state: State = Field(description="Of the message.")
+
+
 class ProviderKind(BaseModel):
     """A kind of provider that can be set up."""
 
     kind: str = Field(examples=["smtp"])
     label: str = Field(examples=["SMTP"])
-    has_adapter: bool = Field(description="False: as a sandbox only.")
+    about: str = Field(description="A sentence for who has to choose.", examples=["Any server that speaks SMTP."])
     config_schema: dict[str, Any] = Field(
         description="JSON Schema of its config, from which a form can be drawn.",
         examples=[{"title": "SMTP", "type": "object", "properties": {"host": {"title": "Server", "type": "string"}}}],

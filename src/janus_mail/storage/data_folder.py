@@ -28,13 +28,17 @@ class DataFolder:
     def redis(self) -> EmbeddedRedis:
         return EmbeddedRedis(self.path / "redis")
 
+    @property
+    def has_secret_key(self) -> bool:
+        return self._secret_key_file.exists()
+
     def secret_keys(self, settings: Settings) -> tuple[str, ...]:
         """The keys of the settings, then the folder's own: what it encrypted stays readable when others are set."""
         keys = [key.get_secret_value() for key in settings.secret_keys]
-        if not keys and not self._secret_key_file.exists():
+        if not keys and not self.has_secret_key:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self._secret_key_file, Fernet.generate_key().decode())
-        if self._secret_key_file.exists():
+        if self.has_secret_key:
             keys.append(self._secret_key_file.read_text().strip())
         return tuple(dict.fromkeys(keys))
 

@@ -15,6 +15,7 @@ class SecretBox:
     """Encrypts a JSON object to bytes and back."""
 
     def __init__(self, keys: Sequence[str]) -> None:
+        self._newest = Fernet(keys[0])
         self._fernet = MultiFernet([Fernet(key) for key in keys])
 
     def seal(self, value: dict[str, Any]) -> bytes:
@@ -27,3 +28,14 @@ class SecretBox:
         except InvalidToken:
             raise UnreadableSecret("a stored secret opens with none of JANUS_SECRET_KEYS") from None
         return opened
+
+    def resealed(self, sealed: bytes) -> bytes | None:
+        """The same under the first key; null where it is already. Raises `UnreadableSecret` when no key fits."""
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            try:
+                return self._fernet.rotate(sealed)
+            except InvalidToken:
+                raise UnreadableSecret("a stored secret opens with none of JANUS_SECRET_KEYS") from None
+        return None
