@@ -29,6 +29,7 @@ class Load:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     bodies: Sequence[str] = ("",)  # each request takes the next one
+    own_headers: Sequence[Mapping[str, str]] = ()  # of each body beside `headers`, where they differ
     connections: int = 32
     seconds: float = 3.0
     warm_up_seconds: float = 0.3  # asked too, counted apart
@@ -81,7 +82,8 @@ class _Asking:
     """What the connections share."""
 
     def __init__(self, load: Load) -> None:
-        self.requests = cycle([_request(load, body) for body in load.bodies])
+        own = load.own_headers or [{}] * len(load.bodies)
+        self.requests = cycle([_request(load, body, more) for body, more in zip(load.bodies, own, strict=True)])
         self.counted_from_s = time.perf_counter() + load.warm_up_seconds
         self.until_s = self.counted_from_s + load.seconds
         self.latencies_s: list[float] = []
@@ -136,9 +138,9 @@ class _Connection(asyncio.Protocol):
             self.ended.set_exception(error or ConnectionError("closed by the server"))
 
 
-def _request(load: Load, text: str) -> bytes:
+def _request(load: Load, text: str, more: Mapping[str, str]) -> bytes:
     body = text.encode()
-    headers = {"Host": f"127.0.0.1:{load.port}", **load.headers}
+    headers = {"Host": f"127.0.0.1:{load.port}", **load.headers, **more}
     if body:
         headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

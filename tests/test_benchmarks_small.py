@@ -6,7 +6,18 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks import accept, batch, growth, lateness, lateness_busy, listing, redis_memory, retention, worker_memory
+from benchmarks import (
+    accept,
+    batch,
+    growth,
+    hooks,
+    lateness,
+    lateness_busy,
+    listing,
+    redis_memory,
+    retention,
+    worker_memory,
+)
 from benchmarks.http_load import Loaded
 from benchmarks.plot import Line, Plot, svg
 from benchmarks.rows import Fill, fill, workspace_named
@@ -49,6 +60,17 @@ async def test_accepting_in_batches_is_measured(bench: Stand) -> None:
 async def test_a_load_that_stores_less_than_it_promises_is_an_error(bench: Stand) -> None:
     with pytest.raises(RuntimeError, match="but 0 are stored"):
         await accept.load_and_count(bench, accept.load_of(bench, connections=1, seconds=0.1), "SELECT 0")
+
+
+async def test_feedback_is_measured_in_batches_and_beside_the_bare_insert(bench: Stand) -> None:
+    path = await hooks.hook(bench)
+    rows = await hooks.batches(bench, path, rounds=1, seconds=1, per_second=400)
+    assert [what.rpartition(": ")[2] for what in _whats(rows)] == [
+        "p50", "p99", "kept", "worked on after the last was answered",
+    ]  # fmt: skip
+    rows = await hooks.singles(bench, path, rounds=1, seconds=0.2, connections=4, different=50)
+    assert rows[0].ratio is not None
+    await bench.database.pool.execute("TRUNCATE hook_posts")
 
 
 async def test_lists_are_measured(bench: Stand) -> None:

@@ -153,6 +153,7 @@ def test_the_times_of_production_are_these() -> None:
     assert seconds == {
         "lease_seconds": 60,
         "grace_seconds": 30,
+        "evidence_seconds": 900,
         "patrol_seconds": 5,
         "horizon_seconds": 900,
         "rollup_seconds": 0.5,

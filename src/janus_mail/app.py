@@ -11,9 +11,11 @@ from janus_mail.accounts import endpoints as accounts
 from janus_mail.compat import form_api
 from janus_mail.delivery import crash_points
 from janus_mail.events import endpoints as events
+from janus_mail.feedback import endpoints as feedback
 from janus_mail.routing import endpoints as routing
 from janus_mail.routing.environment import keep_environment_provider
 from janus_mail.settings import Settings, load_settings
+from janus_mail.suppressions import endpoints as suppressions
 from janus_mail.telemetry import logs
 from janus_mail.web import docs, health
 from janus_mail.web.body_limit import KIB, MIB, BodyLimit, Limit
@@ -28,10 +30,15 @@ from janus_mail.web.security_headers import SecurityHeaders
 _BODY_DEFAULT: Final = 64 * KIB
 _BODY_LIMITS: Final = (
     Limit(re.compile(r"/api/events/batch"), 32 * MIB),
-    Limit(re.compile(r"/api/events(/[^/]+)?"), 3 * MIB),
-    # Forms: an octet beyond ASCII travels as three.
-    Limit(re.compile(r"/add(/[a-z]+)?"), 8 * MIB),
+    Limit(re.compile(r"/api/events(/[^/]+)?"), 40 * MIB, without_files=3 * MIB),
+    # Forms: an octet beyond ASCII travels as three. Room for more files than may be, for then what was typed is kept.
+    Limit(re.compile(r"/add"), 64 * MIB),
+    Limit(re.compile(r"/add/[a-z]+"), 8 * MIB),
+    Limit(re.compile(r"/(api/suppressions|suppressions/add)"), 512 * KIB),
+    Limit(re.compile(r"(/api)?/suppressions/import"), 32 * MIB),
     Limit(re.compile(r"/send_email/?"), 128 * KIB),
+    # Services post many events at once, Mandrill a thousand; a bounce may bring back the mail.
+    Limit(re.compile(r"/hooks/[^/]+/[^/]+(/dsn)?"), 10 * MIB),
 )
 
 
@@ -57,8 +64,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(BodyLimit, default=_BODY_DEFAULT, limits=_BODY_LIMITS),
         ],
     )
-    for router in (events.router, routing.router, accounts.router, form_api.router, health.router):
+    for router in (events.router, routing.router, suppressions.router, accounts.router, form_api.router, health.router):
         app.include_router(router)
+    feedback.install(app)
     docs.install(app)
     pages.install(app)  # and with them the handlers of errors, so that browsers see a page
     return app

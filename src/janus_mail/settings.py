@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     # -- times of delivery (DELIVERY.md); fault tests shorten these and nothing else
     lease_seconds: float = Field(60, gt=0)
     grace_seconds: float = Field(30, ge=0)  # after a lease's end, before an uncertain message is resolved
+    evidence_seconds: float = Field(900, ge=0)  # for a provider's word on a mail in doubt, where it gives one
     patrol_seconds: float = Field(5, gt=0)
     horizon_seconds: float = Field(900, gt=0)
     rollup_seconds: float = Field(0.5, gt=0)

@@ -1,4 +1,4 @@
-"""The worker process: the engine, the patrol, the roll-up, and arq to be woken by."""
+"""The worker process: the engine, the patrol, the roll-up, work on feedback, and arq to be woken by."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ from redis.asyncio import Redis
 from janus_mail.availability.admission import Admission
 from janus_mail.availability.circuits import Circuits, CircuitTimes
 from janus_mail.availability.permits import Permits
-from janus_mail.availability.provider_book import ProviderBook
+from janus_mail.availability.provider_book import ProviderBook, prepare_kinds
 from janus_mail.availability.quotas import Quotas
 from janus_mail.availability.rates import Rates
 from janus_mail.delivery import crash_points
-from janus_mail.delivery.bell import BACKLOG, WAKE, Bell
+from janus_mail.delivery.bell import BACKLOG, FEEDBACK, WAKE, Bell
 from janus_mail.delivery.claim import Claimer
 from janus_mail.delivery.control import try_all_waiting_now
 from janus_mail.delivery.decide import Pace
@@ -35,6 +35,7 @@ from janus_mail.delivery.record import Recorder
 from janus_mail.delivery.retention import Retention
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.delivery.send import Sender
+from janus_mail.feedback.work import FeedbackWork
 from janus_mail.providers.smtp_opening import SmtpTimeouts
 from janus_mail.providers.timeouts import HttpTimeouts, Timeouts
 from janus_mail.routing.environment import keep_environment_provider
@@ -71,6 +72,7 @@ async def _work(settings: Settings, worker_id: uuid.UUID, succeeds: uuid.UUID | 
         async with opened(settings, database, worker_id) as worker:
             if succeeds is not None:
                 await _patiently(stop, partial(worker.patrol.succeed, succeeds))
+            await _patiently(stop, partial(prepare_kinds, database))
             collect_seldom()
             _log.info("worker %s is ready", worker_id)
             await worker.until(stop)
@@ -128,15 +130,20 @@ class WorkerProcess:
         self._quotas = Quotas(database)
         permits = Permits(settings.worker_concurrency)
         admission = Admission(circuits, Rates(redis, lambda: self.patrol.live_workers), self._quotas)
-        recorder = Recorder(database, worker_id, lease_s=settings.lease_seconds, grace_s=settings.grace_seconds)
+        recorder = Recorder(
+            database, worker_id, lease_s=settings.lease_seconds, grace_s=settings.grace_seconds,
+            evidence_s=settings.evidence_seconds,
+        )  # fmt: skip
         pace = Pace(settings.retry_base_seconds, settings.retry_cap_seconds)
+        letters = Letters(database)
         self.engine = Engine(
-            settings, database, Claimer(database, worker_id, lease_s=settings.lease_seconds), Letters(database),
-            Sender(recorder, self._book, admission, permits, pace, stall_s=settings.stall_seconds,
+            settings, database, Claimer(database, worker_id, lease_s=settings.lease_seconds), letters,
+            Sender(letters, recorder, self._book, admission, permits, pace, stall_s=settings.stall_seconds,
                    probe_s=2 * settings.circuit_open_seconds),
             recorder, permits, self.bell,
         )  # fmt: skip
         recorder.on_wait = self.engine.expect
+        self.feedback = FeedbackWork(database, tick_s=settings.patrol_seconds, on_mail_due=self.engine.wake)
         days = settings.retention_days
         retention = None if days is None else Retention(database, self._list_cache, days=days)
         self.patrol = Patrol(settings, database, worker_id, self.bell, self.engine.wake, retention)
@@ -149,6 +156,7 @@ class WorkerProcess:
             for name, run in (
                 ("patrol", self.patrol.run),
                 ("roll-up", self._roll_up),
+                ("feedback", self.feedback.run),
                 ("wake-ups", self._listen),
                 ("calls", self._hear_calls),
                 ("metrics", self._serve_metrics),
@@ -189,7 +197,10 @@ class WorkerProcess:
             return
         while True:
             listener = ArqWorker(
-                functions=[func(cast("WorkerCoroutine", self._on_wake), name=WAKE, max_tries=1, keep_result=0)],
+                functions=[
+                    func(cast("WorkerCoroutine", run), name=name, max_tries=1, keep_result=0)
+                    for name, run in ((WAKE, self._on_wake), (FEEDBACK, self._on_feedback))
+                ],
                 redis_pool=ArqRedis(self._redis.connection_pool), handle_signals=False, poll_delay=0.05,
                 max_jobs=100, job_timeout=5, health_check_interval=60,
             )  # fmt: skip
@@ -226,6 +237,9 @@ class WorkerProcess:
 
     async def _on_wake(self, _ctx: dict[str, Any]) -> None:
         self.engine.wake()
+
+    async def _on_feedback(self, _ctx: dict[str, Any]) -> None:
+        self.feedback.wake()
 
 
 @asynccontextmanager

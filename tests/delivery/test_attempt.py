@@ -85,8 +85,11 @@ class Waiting(Adapter):
         await asyncio.sleep(3600)
         raise AssertionError("nobody waits so long")
 
+    async def verify(self) -> None:
+        """Offers no way to ask."""
+
     async def close(self) -> None:
-        pass
+        """Holds nothing."""
 
 
 async def test_a_worker_that_stops_gives_back_what_had_only_begun_ahead(

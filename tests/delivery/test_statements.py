@@ -118,6 +118,6 @@ async def test_a_try_finds_its_message_by_the_key_whatever_the_statistics_say(
 
 def arguments_of(name: str) -> list[str]:
     """Of the statement, with arrays that are empty."""
-    times = {"BEGIN": ["60"], "FINISH_OTHERWISE": ["60", "30"]}.get(name, [])
+    times = {"BEGIN": ["60"], "FINISH_OTHERWISE": ["60", "30", "900"]}.get(name, [])
     arrays = {"BEGIN": 8, "FINISH": 9, "FINISH_OTHERWISE": 19, "LET_GO": 7}[name]
     return [ONE, *times, *[NONE] * arrays]

@@ -119,7 +119,6 @@ CASES: list[tuple[dict[str, Any], str, str, str | None]] = [
     ({"tags": [""]}, "invalid_input", "tags[0]:", "tags[0]"),
     ({"metadata": {f"k{n}": "v" for n in range(21)}}, "invalid_input", "metadata:", "metadata"),
     ({"metadata": {"k": 1}}, "invalid_input", "metadata.k:", "metadata.k"),
-    ({"attachments": []}, "invalid_input", "attachments: There is no such field.", "attachments"),
     ({"subject": "x"}, "invalid_input", "subject: There is no such field.", "subject"),
 ]  # fmt: skip
 

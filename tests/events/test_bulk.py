@@ -24,7 +24,7 @@ def _plain(workspace_id: uuid.UUID) -> NewEvent:
     """With nothing that may be left out."""
     row = EventRow(
         id=uuid4(), workspace_id=workspace_id, subject="Hello", text=None, html=None, from_email=None, from_name=None,
-        reply_to=[], headers={}, tags=[], metadata={}, expected_sent_at=_NOW, timezone=None, priority=1,
+        reply_to=[], headers={}, attachments=[], tags=[], metadata={}, expected_sent_at=_NOW, timezone=None, priority=1,
         expires_at=None, send_as="individual", group_recipients=None, first_recipients=[], recipients_count=1,
         provider=None, provider_id=None, failover=True, on_uncertain="resend", warnings=[], created_by=None,
         status="pending", counts={"scheduled": 1}, exactly_sent_at=None, error_message=None, version=1,
@@ -40,6 +40,7 @@ def _full(workspace_id: uuid.UUID) -> NewEvent:
         _plain(workspace_id).row,
         id=uuid4(), subject=_ODD, text=_ODD, html=f"<p>{_ODD}</p>", from_email="me@example.com", from_name=_ODD,
         reply_to=people, headers={"X-Odd": _ODD}, tags=["one", _ODD, 'a"b,{c}'], metadata={_ODD: _ODD},
+        attachments=[{"filename": _ODD, "content_type": "a/b", "size": 1, "digest": "00", "content_id": None}],
         expected_sent_at=datetime(1, 1, 1, 12, tzinfo=UTC), timezone="Europe/Berlin", priority=2,
         expires_at=datetime(2031, 1, 1, tzinfo=timezone(timedelta(hours=-7))), send_as="group",
         group_recipients={"to": people, "cc": [], "bcc": []}, first_recipients=people, recipients_count=70_000,

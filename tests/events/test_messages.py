@@ -43,11 +43,11 @@ async def test_a_groups_message_shows_everyone_in_order_with_what_servers_said(
 ) -> None:
     await schedule(send_as="group", recipients="z@example.com, a@example.com", cc="c@example.com", bcc="b@example.com")
     await answered("a@example.com", "deferred", "451 4.7.1", "Come back later")
-    silent = {"state": "waiting", "code": None, "response": None}
+    silent = {"state": "waiting", "code": None, "response": None, "delivery_status": None}
     assert await recipients(api, database) == [
         {"address": "z@example.com", "role": "to", **silent},
         {"address": "a@example.com", "role": "to", "state": "deferred", "code": "451 4.7.1",
-         "response": "Come back later"},
+         "response": "Come back later", "delivery_status": None},
         {"address": "c@example.com", "role": "cc", **silent},
         {"address": "b@example.com", "role": "bcc", **silent},
     ]  # fmt: skip

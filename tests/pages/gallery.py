@@ -154,6 +154,19 @@ class Gallery:
             self.events[subject], address, self.workspace_id, role, state, code, response,
         )  # fmt: skip
 
+    async def suppressed(self, address: str, reason: str, source: str, ago_s: float, subject: str | None) -> None:
+        """An address on the list; `subject` is of the event whose mail led to it."""
+        message_id = await self.database.pool.fetchval(
+            "SELECT id FROM messages WHERE event_id = $1 ORDER BY id LIMIT 1", self.events.get(subject or "")
+        )
+        await self._insert(
+            "suppressions",
+            [{
+                "id": uuid7(), "workspace_id": self.workspace_id, "address": address, "reason": reason,
+                "source": source, "message_id": message_id, "since": self.now - timedelta(seconds=ago_s),
+            }],
+        )  # fmt: skip
+
     def _message(self, event_id: uuid.UUID, mail: Mail, due_at: datetime) -> dict[str, Any]:
         last = mail.tries[-1] if mail.tries else None
         return {
@@ -196,6 +209,8 @@ def _left_at(mail: Mail, due_at: datetime) -> datetime:
 
 
 def _error(mail: Mail) -> str | None:
+    if mail.state == "suppressed":
+        return "suppressed: complaint, told by Postmark on 2026-03-12"
     if mail.state == "sent" or not mail.tries or mail.tries[-1].outcome is None:
         return None
     last = mail.tries[-1]
@@ -226,6 +241,8 @@ async def fill(gallery: Gallery, *, many: int = 10_000) -> None:
         await gallery.event(subject, mails, due_in_s=due_in_s, status=status, **columns)
     for subject, recipient, ago_s in CAUGHT:
         await gallery.caught(subject, recipient, ago_s)
+    for address, reason, source, ago_s, led_to_it in SUPPRESSED:
+        await gallery.suppressed(address, reason, source, ago_s, led_to_it)
 
 
 def _events(now: datetime, many: int) -> list[tuple[str, str, float, list[Mail], dict[str, Any]]]:
@@ -265,6 +282,12 @@ CAUGHT = (
     (INVOICE, "delayed@example.com", HOUR),
     ("Reset your password", "wei.zhang@example.net", 120.0),
     ("Your order 20418 has shipped", "Noor Haddad <noor.haddad@example.com>", 23.0),
+)
+SUPPRESSED = (
+    ("press@oldshop.example", "manual", "API key billing-web: asked for it by phone", 40 * DAY, None),
+    ("h.tanaka@example.jp", "complaint", "Postmark", 3 * DAY, None),
+    ("no.news@example.net", "unsubscribe", "Mailgun", DAY, None),
+    ("purchasing@example.org", "hard_bounce", "Google SMTP", 2 * HOUR, "Quote Q-1187 for 12 bench vices"),
 )
 INVOICE_MAILS = [
     Mail("ada.lindqvist@example.com", "sent", (SLOW_DOWN, KEY_REFUSED, TAKEN), name="Ada"),

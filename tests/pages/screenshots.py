@@ -39,6 +39,7 @@ async def photograph(folder: Path, new_database: NewDatabase, redis_url: str) ->
                 ("add", "/add"),
                 ("providers", "/providers"),
                 ("mailbox", "/mailbox"),
+                ("suppressions", "/suppressions"),
                 ("error", "/nothing"),
             ):
                 await _in_every_mode(browser, folder, name, address + path)
@@ -49,6 +50,10 @@ async def photograph(folder: Path, new_database: NewDatabase, redis_url: str) ->
                 ("trouble-events", "/"),
                 ("trouble-providers", "/providers"),
                 ("history", history),
+                ("provider-kinds", "/providers/add"),
+                ("provider-add", "/providers/add/smtp"),
+                ("provider-edit", history.replace("/history", "/edit")),
+                ("provider-test", history.replace("/history", "/test")),
                 ("parked", "/parked"),
                 ("cancel", "/cancel?q=march+invoice"),
                 ("group", f"/events/{gallery.events[GROUP]}"),

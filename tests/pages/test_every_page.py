@@ -13,9 +13,12 @@ from tests.pages.reading import Page, faults_of
 
 async def every_page(visitor: Visitor, gallery: Gallery) -> dict[str, Page]:
     """Each page that the gallery has, with something opened where there is something to open."""
-    paths = ["/", "/?status=failed", "/?q=nothing+fits", "/add", "/providers", "/mailbox", "/parked"]
+    paths = ["/", "/?status=failed", "/?q=nothing+fits", "/add", "/providers", "/mailbox", "/parked", "/suppressions"]
+    paths += ["/suppressions?q=nothing+fits", "/suppressions?reason=complaint"]
     paths += ["/cancel?status=pending", "/cancel?recipient=nobody"]
-    paths += [f"/providers/{provider_id}/history" for provider_id in gallery.providers.values()]
+    paths += ["/providers/add", "/providers/add/smtp", "/providers/add/sendgrid"]
+    own = ("history", "edit", "test")
+    paths += [f"/providers/{provider_id}/{page}" for provider_id in gallery.providers.values() for page in own]
     for event_id in gallery.events.values():
         paths.append(f"/events/{event_id}")
         messages = await gallery.database.pool.fetch("SELECT id FROM messages WHERE event_id = $1 LIMIT 8", event_id)
@@ -43,7 +46,7 @@ def test_the_sprite_has_no_icon_that_is_not_used() -> None:
     assert [name for name in drawn if f'"{name}"' not in said] == []
 
 
-@pytest.mark.parametrize("path", ["/", "/add", "/providers", "/mailbox", "/parked", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/add", "/providers", "/mailbox", "/parked", "/suppressions", "/nothing"])
 async def test_a_page_runs_and_loads_only_what_is_ours(visitor: Visitor, gallery: Gallery, path: str) -> None:
     answer = await visitor.client.get(path)
     policy = answer.headers["content-security-policy"]

@@ -100,7 +100,7 @@ async def _authenticate(
         if key.stale:
             background.add_task(_touch, context, key)
         return _caller(key)
-    if "authorization" not in request.headers and _is_own(request) and _sends_only_json(request):
+    if "authorization" not in request.headers and _is_own(request) and _sends_only_our_types(request):
         anonymous = await anonymous_caller(context, request)
         if anonymous is not None:
             return anonymous
@@ -147,11 +147,11 @@ def _is_visit(request: Request) -> bool:
     )
 
 
-def _sends_only_json(request: Request) -> bool:
-    """A foreign page cannot send this type without asking first (CORS preflight), which we do not answer."""
+def _sends_only_our_types(request: Request) -> bool:
+    """A foreign page cannot send these types without asking first (CORS preflight), which we do not answer."""
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return not has_body or kind == "application/json"
+    return not has_body or kind in ("application/json", "text/csv")
 
 
 def _host_name(host: str) -> str:

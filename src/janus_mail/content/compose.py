@@ -13,6 +13,7 @@ from typing import NamedTuple
 from janus_mail.content.addresses import Mailbox
 from janus_mail.content.body import TextPart, encode_text, normal_line_ends
 from janus_mail.content.characters import InvalidText, check_text
+from janus_mail.content.files import File
 from janus_mail.content.headers import check_custom_header, encode_mailboxes, encode_unstructured
 from janus_mail.content.text_from_html import text_from_html
 from janus_mail.content.variables import InvalidVariable, Template, check_header_values, values_for
@@ -29,6 +30,7 @@ class Content:
     html: str | None
     reply_to: tuple[Mailbox, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Texts(NamedTuple):
 class _Filled(NamedTuple):
     subject: str
     subject_line: bytes
-    body: bytes  # from MIME-Version on
+    body: tuple[bytes, ...]  # in pieces, from MIME-Version on: files are shared and not copied
 
 
 class Letter:
@@ -78,8 +80,9 @@ class Letter:
         self._headers = b"".join(encode_unstructured(name, value) for name, value in content.headers)
         self._text_part = _part(text, "plain")
         self._html_part = _part(html, "html") if html else None
+        self._shown = tuple(f.part(inline=True) for f in content.files if html and f.content_id is not None)
+        self._attached = tuple(f.part(inline=False) for f in content.files if not html or f.content_id is None)
         self._boundary_seed = boundary_seed
-        self._boundary = _boundary(boundary_seed, 0)
         self._shared = None if self._names else self._fill({})
 
     def compose(
@@ -111,7 +114,7 @@ class Letter:
                 filled.subject_line,
                 f"Message-ID: {message_id}\r\n".encode("ascii"),
                 self._headers,
-                filled.body,
+                *filled.body,
             )
         )
         return Composed(content, smtputf8, filled.subject)
@@ -135,19 +138,41 @@ class Letter:
             subject = self._subject.fill(variables)
             subject_line = encode_unstructured("Subject", subject)
         text = _encoded(self._text_part, values)
-        if self._html_part is None:
-            ending = b"" if text.endswith(b"\r\n") else b"\r\n"
-            return _Filled(subject, subject_line, b"MIME-Version: 1.0\r\n" + text + ending)
-        html = _encoded(self._html_part, {name: escape(values[name]) for name in self._html_names})
-        return _Filled(subject, subject_line, self._alternative(text, html))
+        html = None
+        if self._html_part is not None:
+            html = _encoded(self._html_part, {name: escape(values[name]) for name in self._html_names})
+        return _Filled(subject, subject_line, self._body(text, html))
 
-    def _alternative(self, text: bytes, html: bytes) -> bytes:
-        boundary, number = self._boundary, 0
-        while boundary in text or boundary in html:
+    def _body(self, text: bytes, html: bytes | None) -> tuple[bytes, ...]:
+        """multipart/mixed(multipart/alternative(text, multipart/related(HTML, its images)), the other files), and no
+        level that holds one part alone (RFC 2046 5.1, RFC 2387)."""
+        body: tuple[bytes, ...]
+        if html is None:
+            body = (text if text.endswith(b"\r\n") else text + b"\r\n",)
+        else:
+            shown: tuple[bytes, ...] = (html,)
+            if self._shown:
+                boundary = self._boundary(" related", text, html)
+                shown = _multipart(b'related; type="text/html"', boundary, (shown, *self._shown))
+            body = _multipart(b"alternative", self._boundary("", text, html), ((text,), shown))
+        if self._attached:
+            body = _multipart(b"mixed", self._boundary(" mixed", text, html or b""), (body, *self._attached))
+        return (b"MIME-Version: 1.0\r\n", *body)
+
+    def _boundary(self, level: str, text: bytes, html: bytes) -> bytes:
+        """One that stands in neither; the base64 of files has no «=_»."""
+        number = 0
+        while (boundary := _boundary(self._boundary_seed + level, number)) in text or boundary in html:
             number += 1
-            boundary = _boundary(self._boundary_seed, number)
-        head = b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="%b"\r\n' % boundary
-        return b"%b\r\n--%b\r\n%b\r\n--%b\r\n%b\r\n--%b--\r\n" % (head, boundary, text, boundary, html, boundary)
+        return boundary
+
+
+def _multipart(subtype: bytes, boundary: bytes, parts: Iterable[Iterable[bytes]]) -> tuple[bytes, ...]:
+    pieces = [b'Content-Type: multipart/%b; boundary="%b"\r\n' % (subtype, boundary)]
+    for part in parts:
+        pieces += (b"\r\n--%b\r\n" % boundary, *part)
+    pieces.append(b"\r\n--%b--\r\n" % boundary)
+    return tuple(pieces)
 
 
 @lru_cache(maxsize=64)  # a busy second's mails share it
@@ -201,6 +226,7 @@ def _checked(names: Iterable[str], variables: Mapping[str, str]) -> dict[str, st
     return values
 
 
+@lru_cache(maxsize=256)  # all mails of an event share it
 def _boundary(seed: str, number: int) -> bytes:
     """Never inside quoted-printable or base64, which have no «=_» (RFC 2045 6.7)."""
     return b"=_" + sha256(f"{number} {seed}".encode()).hexdigest()[:24].encode("ascii")

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from arq import ArqRedis
 from arq.constants import default_queue_name
@@ -15,9 +16,11 @@ from redis.asyncio import Redis
 from janus_mail.storage.redis import REDIS_AWAY
 from janus_mail.telemetry.boot_clock import boot_clock_s
 
-WAKE = "wake"  # the name of the one job
+WAKE = "wake"  # the name of the job that wakes the engine
+FEEDBACK = "feedback"  # and of the one that wakes what works on posts to hooks
 BACKLOG = "janus:backlog"  # the channel on which a worker tells the others that there is more than it can take
 _COALESCE_S = 0.02
+_FEEDBACK_COALESCE_S = 0.1  # nobody waits for it, and a ring costs as much as storing a post
 # For so long a second that was rung for needs no other ring, unless it is so near that a worker may have heard it.
 _RUNG_S = 1.0
 _NEAR_S = 5.0
@@ -37,6 +40,7 @@ class Bell:
         self._seconds: set[int] = set()  # epoch seconds to ring for; 0 stands for «at once»
         self._rung: TTLCache[int, None] = TTLCache(10_000, _RUNG_S, timer=boot_clock_s)
         self._gathering = False
+        self._gathering_feedback = False
         self._ringing: set[asyncio.Task[None]] = set()
 
     def ring(self, due: Iterable[datetime]) -> None:
@@ -52,16 +56,23 @@ class Bell:
                 self._seconds.add(math.floor(at))
         if self._seconds and not self._gathering:
             self._gathering = True
-            task = asyncio.get_running_loop().create_task(self._flush())
-            self._ringing.add(task)
-            task.add_done_callback(self._ringing.discard)
+            self._start(self._flush())
+
+    def ring_for_feedback(self) -> None:
+        """Tell a worker that something was posted to a hook."""
+        if self._arq is not None and not self._gathering_feedback:
+            self._gathering_feedback = True
+            self._start(self._flush_feedback(self._arq))
 
     def call_everyone(self) -> None:
         """Wake every worker: a job is taken by one, and that may be the one that is busy."""
         if self._redis is not None:
-            task = asyncio.get_running_loop().create_task(self._publish(self._redis))
-            self._ringing.add(task)
-            task.add_done_callback(self._ringing.discard)
+            self._start(self._publish(self._redis))
+
+    def _start(self, ringing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(ringing)
+        self._ringing.add(task)
+        task.add_done_callback(self._ringing.discard)
 
     async def _publish(self, redis: Redis) -> None:
         try:
@@ -92,6 +103,14 @@ class Bell:
             await self._arq.enqueue_job(WAKE, _job_id=f"wake:{second}", _defer_until=until)
         else:
             await self._arq.enqueue_job(WAKE, _job_id=f"wake:{secrets.token_hex(8)}")
+
+    async def _flush_feedback(self, arq: ArqRedis) -> None:
+        await asyncio.sleep(_FEEDBACK_COALESCE_S)
+        self._gathering_feedback = False
+        try:
+            await arq.enqueue_job(FEEDBACK, _job_id=f"{FEEDBACK}:{secrets.token_hex(8)}")
+        except REDIS_AWAY as error:
+            _log.debug("not rung for feedback (%s); each worker looks for itself", type(error).__name__)
 
     async def close(self) -> None:
         """Let the rings that are under way out."""

@@ -102,7 +102,7 @@ async def send_now(connection: Connection, workspace_id: uuid.UUID, event_id: uu
 async def retry(
     connection: Connection, workspace_id: uuid.UUID, event_id: uuid.UUID, *, give_up_s: float = 86_400
 ) -> int:
-    """Takes up what failed or is parked once more; how many that were."""
+    """Takes up what failed, is parked or was suppressed once more; how many that were."""
     many: int = await connection.fetchval(requests.RETRY, workspace_id, event_id, give_up_s)
     return many
 

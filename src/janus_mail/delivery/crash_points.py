@@ -12,6 +12,7 @@ PLACES: Final = frozenset({
     "after_finish",  # finish has committed
     "after_accept",  # the API has committed an event and has not rung
     "in_patrol",  # the patrol's duty is held
+    "in_feedback",  # posts to hooks are held and nothing of what they lead to has committed
 })  # fmt: skip
 
 _armed: dict[str, int] = {}

@@ -14,6 +14,7 @@ from janus_mail.delivery.letters import EventContent, Letters
 from janus_mail.delivery.queries import lease
 from janus_mail.delivery.record import LetGo, Recorder
 from janus_mail.delivery.send import Sender
+from janus_mail.delivery.suppressed import look_up_groups
 from janus_mail.models.states import State
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
@@ -111,6 +112,7 @@ class Engine:
         if holds:
             try:
                 contents = await self._letters.of(holds)
+                await look_up_groups(self._database, holds, contents)
             except CONNECTION_LOST:
                 for hold in holds:
                     self._start(hold, None)

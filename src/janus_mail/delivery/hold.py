@@ -52,6 +52,7 @@ class Hold:
     deadline_s: float
     history: list[Try] = field(default_factory=list)
     resolved: set[str] = field(default_factory=set)  # of a group: who has it, or was refused for good
+    suppressed: dict[str, str] = field(default_factory=dict)  # of a group: who must not be mailed, and why
 
     @classmethod
     def of(cls, row: asyncpg.Record, *, asked_at_s: float, lease_s: float) -> "Hold":

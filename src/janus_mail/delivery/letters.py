@@ -1,24 +1,32 @@
 """What events say, kept while their messages leave: read once per event, composed once per event and sender."""
 
+import asyncio
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+from weakref import WeakValueDictionary
 
 import asyncpg
 from cachetools import LRUCache
 
 from janus_mail.content.addresses import Mailbox
 from janus_mail.content.compose import Content, Letter, message_id
+from janus_mail.content.files import encoded_size
+from janus_mail.content.variables import values_for
+from janus_mail.delivery.files import FileNote, read_files
 from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.queries import lease
 from janus_mail.delivery.route import Wish
-from janus_mail.providers.contract import Address, Fields, Mail
+from janus_mail.delivery.weights import SMALL_BYTES, Weight
+from janus_mail.providers.contract import Address, Attachment, Fields, Mail
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.storage.database import Database
 
 _CACHE_BYTES = 24 * 2**20
+
+_Key = tuple[uuid.UUID, int]  # event, version
 
 
 class Group(NamedTuple):
@@ -28,18 +36,29 @@ class Group(NamedTuple):
     cc: tuple[Mailbox, ...] = ()
     bcc: tuple[Mailbox, ...] = ()
 
+    def without(self, addresses: Container[str]) -> Self:
+        """Who is left. Where nobody is in `to`, those in `cc` are: a mail is to somebody. Blind copies alone are none,
+        as whoever moved up would be shown to the others."""
+        to, cc, bcc = (tuple(one for one in part if one.address not in addresses) for part in self)
+        if not to:
+            to, cc = cc, ()
+        return type(self)(to, cc, bcc if to else ())
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class EventContent:
-    """An event as its messages need it, in one version."""
+    """An event as its messages need it, in one version. The bytes of its `files` come when a mail is to be made."""
 
     id: uuid.UUID
+    workspace_id: uuid.UUID
+    version: int
     content: Content
     wish: Wish
     from_name: str | None
     group: Group | None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[FileNote, ...] = ()
     letters: dict[Mailbox, Letter] = field(default_factory=dict)  # by sender
     mails: int = 1
 
@@ -48,6 +67,8 @@ class EventContent:
         group = row["group_recipients"]
         return cls(
             id=row["id"],
+            workspace_id=row["workspace_id"],
+            version=row["version"],
             content=Content(
                 subject=row["subject"], text=row["text"], html=row["html"], reply_to=_mailboxes(row["reply_to"]),
                 headers=tuple(row["headers"].items()),
@@ -57,13 +78,36 @@ class EventContent:
             group=Group(*(_mailboxes(group.get(role, ())) for role in Group._fields)) if group else None,
             tags=tuple(row["tags"]),
             metadata=row["metadata"],
+            files=tuple(map(FileNote.of, row["attachments"])),
             mails=1 if group else row["recipients_count"],
         )  # fmt: skip
 
     @property
     def size(self) -> int:
         """Bytes, roughly: as given, and once more composed."""
-        return 2000 + 3 * (len(self.content.text or "") + len(self.content.html or ""))
+        return (
+            2000 + 3 * self._characters + sum(len(f.content) + encoded_size(len(f.content)) for f in self.content.files)
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.content.files) == len(self.files)
+
+    @property
+    def is_big(self) -> bool:
+        """Whether its mails are to be weighed."""
+        return 2 * self._characters + sum(note.encoded for note in self.files) >= SMALL_BYTES
+
+    @property
+    def weight(self) -> Weight:
+        """Of one mail: its bytes, and what all share: the files as they are and in base64."""
+        encoded = sum(note.encoded for note in self.files)
+        own, shared = 2 * self._characters + encoded, encoded + sum(note.size for note in self.files)
+        return Weight(self.workspace_id, (self.id, self.version), own, shared)
+
+    @property
+    def _characters(self) -> int:
+        return len(self.content.text or "") + len(self.content.html or "")
 
     def letter(self, sender: Mailbox) -> Letter:
         if sender not in self.letters:
@@ -84,7 +128,10 @@ class Letters:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._cache: LRUCache[tuple[uuid.UUID, int], EventContent] = LRUCache(_CACHE_BYTES, lambda c: c.size)
+        self._cache: LRUCache[_Key, EventContent] = LRUCache(_CACHE_BYTES, lambda c: c.size)
+        # Those with their files, as long as a mail is under way that has them.
+        self._complete: WeakValueDictionary[_Key, EventContent] = WeakValueDictionary()
+        self._reading: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
     async def of(self, holds: Iterable[Hold]) -> dict[uuid.UUID, EventContent]:
         """The contents that these messages need, by event. An event that was changed meanwhile comes in its new
@@ -100,36 +147,70 @@ class Letters:
         if missing:
             for row in await self._database.pool.fetch(lease.CONTENT, list(missing)):
                 content = found[row["id"]] = EventContent.of(row)
-                if content.mails > 1 and content.size <= _CACHE_BYTES // 4:
-                    self._cache[row["id"], row["version"]] = content
+                self._keep(content)
         return found
+
+    async def complete(self, event: EventContent) -> EventContent:
+        """The event with the bytes of its files, read once for all mails that are under way. Raises LostFile."""
+        if event.is_complete:
+            return event
+        key = (event.id, event.version)
+        async with self._reading.setdefault(key, asyncio.Lock()):
+            known = self._complete.get(key)
+            if known is None:
+                files = await read_files(self._database, event.workspace_id, event.files)
+                known = replace(event, content=replace(event.content, files=files), letters={})
+                self._complete[key] = known
+                self._keep(known)
+            return known
+
+    def _keep(self, event: EventContent) -> None:
+        if event.mails > 1 and event.size <= _CACHE_BYTES // 4:
+            self._cache[event.id, event.version] = event
 
 
 def outgoing(hold: Hold, event: EventContent, sender: Mailbox, provider_id: uuid.UUID) -> Outgoing:
     """One message as it goes through a provider with this sender. A group's mail goes to those that are unresolved."""
     header = hold.message_id_header or message_id(hold.id.hex, sender.domain)
     dated_at = hold.dated_at or hold.now().replace(microsecond=0)
-    to, cc, bcc = group = event.group or Group(to=(Mailbox(hold.recipient, hold.recipient_name),))
+    group, variables = _audience(hold, event)
+    to, cc, bcc = group
     letter = event.letter(sender)
-    composed = letter.compose(to=to, cc=cc, variables=hold.variables, message_id=header, date=dated_at)
+    composed = letter.compose(to=to, cc=cc, variables=variables, message_id=header, date=dated_at)
     everyone = dict.fromkeys(mailbox.address for mailbox in (*to, *cc, *bcc))
     mail = Mail(
         sender=sender.address, recipients=tuple(address for address in everyone if address not in hold.resolved),
         content=composed.content, smtputf8=composed.smtputf8, message_id=header,
         idempotency_key=_idempotency_key(hold, provider_id), attempt_number=hold.attempt_count + 1,
-        fields=lambda: _fields(hold, event, sender, group, composed.subject),
+        fields=lambda: _fields(hold, event, sender, composed.subject),
     )  # fmt: skip
     return Outgoing(mail, composed.subject, dated_at)
 
 
-def _fields(hold: Hold, event: EventContent, sender: Mailbox, group: Group, subject: str) -> Fields:
-    texts = event.letter(sender).texts(to=group.to, variables=hold.variables)
+def _audience(hold: Hold, event: EventContent) -> tuple[Group, Mapping[str, str]]:
+    """Whom the mail is to, and what fills its placeholders: to who is left of a group what they would be to all."""
+    if event.group is None:
+        return Group(to=(Mailbox(hold.recipient, hold.recipient_name),)), hold.variables
+    if not hold.suppressed:
+        return event.group, hold.variables
+    to = event.group.to
+    variables = values_for(to[0], hold.variables) if len(to) == 1 else hold.variables
+    return event.group.without(hold.suppressed), variables
+
+
+def _fields(hold: Hold, event: EventContent, sender: Mailbox, subject: str) -> Fields:
+    group, variables = _audience(hold, event)
+    texts = event.letter(sender).texts(to=group.to, variables=variables)
     to, cc, bcc, reply_to = (
         tuple(_address(mailbox) for mailbox in mailboxes) for mailboxes in (*group, event.content.reply_to)
     )
     return Fields(
         sender=_address(sender), subject=subject, text=texts.text, html=texts.html, to=to, cc=cc, bcc=bcc,
         reply_to=reply_to, headers=dict(event.content.headers), tags=event.tags, metadata=event.metadata,
+        attachments=tuple(
+            Attachment(f.filename, f.content_type, f.content, f.content_id if texts.html is not None else None)
+            for f in event.content.files
+        ),
         message_uuid=str(hold.id),
     )  # fmt: skip
 

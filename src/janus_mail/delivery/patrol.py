@@ -8,10 +8,12 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from janus_mail.delivery import evidence
 from janus_mail.delivery.bell import Bell
 from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.queries import lease, repair
 from janus_mail.delivery.retention import Retention
+from janus_mail.delivery.unused_files import UnusedFiles
 from janus_mail.models.states import State
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, Database
@@ -36,6 +38,7 @@ class Patrol:
         self._bell = bell
         self._wake = wake
         self._retention = retention
+        self._unused_files = UnusedFiles(database)
         # Since when our connection has not broken: a live worker may hold a 250 that it could not write down.
         self._steady_since_s = boot_clock_s()
         self._rung: set[datetime] = set()
@@ -62,12 +65,14 @@ class Patrol:
             return
         reached("in_patrol")
         await self._reap()
+        await self._settle()
         if boot_clock_s() - self._steady_since_s >= self._settings.grace_seconds:
             await self._resolve()
         await self._ring()
         await pool.execute(repair.CLEAN, self._settings.idempotency_seconds)
         if self._retention is not None:
             await self._retention.tick()
+        await self._unused_files.tick()
 
     async def succeed(self, dead_worker_id: uuid.UUID) -> None:
         """A worker whose end was seen holds nothing any more: its leases need not run out."""
@@ -82,13 +87,26 @@ class Patrol:
 
     async def _reap(self) -> None:
         while True:
-            row = await self._database.pool.fetchrow(repair.REAP, _BATCH, self._settings.grace_seconds)
+            row = await self._database.pool.fetchrow(
+                repair.REAP, _BATCH, self._settings.grace_seconds, self._settings.evidence_seconds
+            )
             scheduled, uncertain = (row["scheduled"], row["uncertain"]) if row else (0, 0)
             if scheduled or uncertain:
                 metrics.message_moved(State.UNCERTAIN.value, uncertain)
                 _log.warning("leases ended: %d scheduled again, %d uncertain", scheduled, uncertain)
                 self._wake()
             if scheduled + uncertain < _BATCH:
+                return
+
+    async def _settle(self) -> None:
+        """What a provider told of while it was still being sent."""
+        while True:
+            proven = await evidence.settle(self._database, _BATCH)
+            evidence.count(proven)
+            if proven:
+                _log.info("uncertain no more: %d were taken, as their providers had told", len(proven))
+                self._wake()
+            if len(proven) < _BATCH:
                 return
 
     async def _resolve(self) -> None:

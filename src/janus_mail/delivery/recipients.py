@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from janus_mail.delivery.hold import Hold
 from janus_mail.delivery.letters import Group
 from janus_mail.models.states import RecipientState
 from janus_mail.providers.contract import Accepted, Mail, Refused
@@ -26,14 +27,39 @@ class RecipientResult:
         return self.state is not RecipientState.DEFERRED
 
 
-def results(group: Group | None, mail: Mail, ended: Accepted | DeliveryError) -> tuple[RecipientResult, ...]:
-    """Of those this try went to and an answer came for; none where the mail is no group's."""
+def results(
+    group: Group | None, hold: Hold, mail: Mail, ended: Accepted | DeliveryError
+) -> tuple[RecipientResult, ...]:
+    """Of those this try went to and an answer came for, and of those whom it left out; none where the mail is no
+    group's."""
     if group is None:
         return ()
     refused = {one.address: one for one in ended.refused}
     answered: Sequence[str] = mail.recipients if isinstance(ended, Accepted) else list(refused)
-    roles = {mailbox.address: role for role in reversed(Group._fields) for mailbox in getattr(group, role)}
-    return tuple(_result(address, roles[address], refused.get(address), ended) for address in answered)
+    roles = _roles(group)
+    answers = (_result(address, roles[address], refused.get(address), ended) for address in answered)
+    return (*answers, *suppressed(group, hold))
+
+
+def suppressed(group: Group, hold: Hold) -> tuple[RecipientResult, ...]:
+    """Those of the group who must not be mailed, but for who has it or was refused before."""
+    roles = _roles(group)
+    return tuple(
+        RecipientResult(address, roles[address], RecipientState.SUPPRESSED, "suppressed", why)
+        for address, why in hold.suppressed.items() if address not in hold.resolved
+    )  # fmt: skip
+
+
+def nobody_left(group: Group, hold: Hold) -> bool:
+    """Whether everyone whom the mail could still go to must not be mailed."""
+    if not hold.suppressed:
+        return False
+    left = group.without(hold.suppressed)
+    return all(mailbox.address in hold.resolved for part in left for mailbox in part)
+
+
+def _roles(group: Group) -> dict[str, str]:
+    return {mailbox.address: role for role in reversed(Group._fields) for mailbox in getattr(group, role)}
 
 
 def _result(address: str, role: str, refused: Refused | None, ended: Accepted | DeliveryError) -> RecipientResult:

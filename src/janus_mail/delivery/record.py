@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
@@ -82,16 +83,22 @@ class LetGo(NamedTuple):
     waiting_for: WaitingFor | None = None
     last_error: str | None = None
     next_round: bool = False
+    recipients: tuple[RecipientResult, ...] = ()  # of a group
 
 
 class Recorder:
     """One per worker process. Each method returns when its change is committed: whether it was still ours to make."""
 
-    def __init__(self, database: Database, worker_id: uuid.UUID, *, lease_s: float, grace_s: float) -> None:
+    def __init__(
+        self, database: Database, worker_id: uuid.UUID, *, lease_s: float, grace_s: float, evidence_s: float = 0.0
+    ) -> None:
+        """`grace_s`: how long what is uncertain is left alone at least, once its lease is over; `evidence_s`: how long
+        from its becoming so, where its provider tells what becomes of mail."""
         self._database = database
         self.worker_id = worker_id
         self._lease_s = lease_s
         self._grace_s = grace_s
+        self._evidence_s = evidence_s
         self.on_wait: Callable[[float], None] = lambda _: None  # told after how many seconds something is due again
         self.begin = Coalescer(
             self._begin, delay_s=0.001, lanes=1, patience_s=_PATIENCE_S,
@@ -174,7 +181,7 @@ class Recorder:
 
     async def _close_others(self, connection: _Writer, items: Sequence[Finish]) -> Iterable[uuid.UUID]:
         rows = await connection.fetch(
-            tries.FINISH_OTHERWISE, self.worker_id, self._lease_s, self._grace_s,
+            tries.FINISH_OTHERWISE, self.worker_id, self._lease_s, self._grace_s, self._evidence_s,
             [i.attempt_id for i in items], [i.hold.id for i in items], [i.hold.fence for i in items],
             [i.opened for i in items], [i.provider_id for i in items], [i.provider_kind for i in items],
             [i.provider_name for i in items], [i.outcome.value for i in items], [_clean(i.code) for i in items],
@@ -186,13 +193,16 @@ class Recorder:
         return [row["id"] for row in rows]
 
     async def _let_go(self, items: Sequence[LetGo]) -> list[bool]:
-        rows = await self._database.pool.fetch(
-            tries.LET_GO, self.worker_id,
-            [i.hold.id for i in items], [i.hold.fence for i in items], [i.next_state.value for i in items],
-            [i.wait_s for i in items], [i.waiting_for for i in items], [i.last_error for i in items],
-            [i.next_round for i in items],
-        )  # fmt: skip
-        gone = {row["id"] for row in rows}
+        several = any(item.recipients for item in items)
+        async with self._database.pool.acquire() as connection, connection.transaction() if several else nullcontext():
+            rows = await connection.fetch(
+                tries.LET_GO, self.worker_id,
+                [i.hold.id for i in items], [i.hold.fence for i in items], [i.next_state.value for i in items],
+                [i.wait_s for i in items], [i.waiting_for for i in items], [i.last_error for i in items],
+                [i.next_round for i in items],
+            )  # fmt: skip
+            gone = {row["id"] for row in rows}
+            await _write_recipients(connection, [i for i in items if i.hold.id in gone])
         metrics.written_together("let_go", len(items))
         for item in items:
             if item.next_state is State.SCHEDULED:
@@ -234,7 +244,7 @@ async def _write_captured(connection: Connection, items: Sequence[Finish]) -> No
         await connection.executemany(tries.CAPTURE, caught)
 
 
-async def _write_recipients(connection: Connection, items: Sequence[Finish]) -> None:
+async def _write_recipients(connection: Connection, items: Sequence[Finish | LetGo]) -> None:
     answers = [
         (i.hold.id, one.address, i.hold.workspace_id, one.role, one.state, _clean(one.code), _clean(one.response))
         for i in items for one in i.recipients

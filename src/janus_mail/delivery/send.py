@@ -15,10 +15,11 @@ from janus_mail.delivery.attempt import Attempt
 from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.decide import Pace, Verdict, after_error, next_round
 from janus_mail.delivery.hold import Hold, LeaseLost, Try
-from janus_mail.delivery.letters import EventContent, outgoing
-from janus_mail.delivery.recipients import RecipientResult, results
+from janus_mail.delivery.letters import EventContent, Group, Letters, outgoing
+from janus_mail.delivery.recipients import RecipientResult, nobody_left, results, suppressed
 from janus_mail.delivery.record import Finish, LetGo, Recorder
 from janus_mail.delivery.route import Route, Routes, remaining
+from janus_mail.delivery.weights import Weights
 from janus_mail.models.states import CircuitState, State, WaitingFor
 from janus_mail.providers.contract import Accepted
 from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderDown, RecipientDeferred, Uncertain
@@ -43,6 +44,7 @@ class Sender:
 
     def __init__(
         self,
+        letters: Letters,
         recorder: Recorder,
         book: ProviderBook,
         admission: Admission,
@@ -52,6 +54,8 @@ class Sender:
         stall_s: float,
         probe_s: float,
     ) -> None:
+        self._letters = letters
+        self._weights = Weights()
         self._recorder = recorder
         self._book = book
         self._admission = admission
@@ -64,9 +68,15 @@ class Sender:
 
     async def deliver(self, hold: Hold, event: EventContent) -> None:
         """Returns when the message's next state is committed, or when it is not ours any more."""
+        if event.group is not None and nobody_left(event.group, hold):
+            await self._recorder.let_go(_suppressed(hold, event.group))
+            return
         try:
-            while await self._try_next(hold, event):
-                pass
+            if event.is_big:
+                async with self._weights.held(event.weight):
+                    await self._go_on(hold, event)
+            else:
+                await self._go_on(hold, event)
         except LeaseLost:
             _log.info("message %s is not ours any more", hold.id)
         except Closed:
@@ -78,6 +88,10 @@ class Sender:
             _log.exception("message %s could not be prepared", hold.id)
             error = "internal_error: the worker's log says more"
             await self._recorder.let_go(self._wait_for_next_round(hold, last_error=error))
+
+    async def _go_on(self, hold: Hold, event: EventContent) -> None:
+        while await self._try_next(hold, event):
+            pass
 
     async def _try_next(self, hold: Hold, event: EventContent) -> bool:
         """One try, or the decision to wait. True: another provider, now."""
@@ -107,8 +121,8 @@ class Sender:
         """One try, recorded. True: another provider, now."""
         hold, provider = step.hold, step.provider
         try:
-            out = outgoing(hold, step.event, step.sender, provider.id)
-        except Exception:
+            out = outgoing(hold, await self._letters.complete(step.event), step.sender, provider.id)
+        except (Exception, asyncio.CancelledError):
             await self._admission.not_tried(provider, step.sender.domain)
             raise
         assert provider.adapter is not None  # noqa: S101  (the route saw to it)
@@ -118,6 +132,7 @@ class Sender:
             ended = await attempt.through(provider.adapter)
         except DeliveryError as error:
             ended = self._admission.circuits.judge(step.scope, hold.recipient, error)
+            _forget_frames(error)
         except (LeaseLost, asyncio.CancelledError):
             await self._take_back(step, attempt)
             raise
@@ -125,7 +140,7 @@ class Sender:
             ended = self._explained(hold, provider, fault, attempt, stalled=attempt.stalled)
         if isinstance(ended, Accepted):
             reached("after_accepted")
-        recipients = results(step.event.group, out.mail, ended)
+        recipients = results(step.event.group, hold, out.mail, ended)
         if isinstance(ended, Accepted):
             finish = attempt.accepted(ended, self._after_accepted(step, recipients), recipients)
         else:
@@ -244,6 +259,27 @@ class Sender:
     def _could_ever_resend(hold: Hold, chosen: Route) -> bool:
         doubtful = [t.provider_id for t in hold.history if t.outcome == Outcome.UNCERTAIN]
         return bool(doubtful) and any(provider.id == doubtful[-1] for provider in chosen.order)
+
+
+def _suppressed(hold: Hold, group: Group) -> LetGo:
+    """The end of a group's mail that may go to nobody. What may have left is no lie of ours."""
+    state = State.PARKED if hold.resends > 0 else State.SENT if hold.reached else State.SUPPRESSED
+    (address, why), *others = hold.suppressed.items()
+    more = f", and {len(others):,} more" if others else ""
+    alone = sum(map(len, group)) == 1
+    error = f"suppressed: {why}" if alone else f"suppressed: nobody is left to mail ({address}: {why}{more})"
+    if state is State.PARKED:
+        error = f"it may have left; not sent again: {error}"
+    return LetGo(hold, state, last_error=error[:300], recipients=suppressed(group, hold))
+
+
+def _forget_frames(error: BaseException) -> None:
+    """What an error remembers of where it was raised: frames that hold the mail, in rings with the error itself and
+    with the connection that it ended. Python looks for rings seldom, and the bytes of many mails would gather."""
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__context__
 
 
 def _sender(event: EventContent, provider: ConfiguredProvider) -> Mailbox:

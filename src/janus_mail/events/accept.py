@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from janus_mail.accounts.access import Caller
 from janus_mail.delivery.crash_points import reached
 from janus_mail.events.answers import EventOut
+from janus_mail.events.attachments import read_files
 from janus_mail.events.intake import facts_for, insert, read_facts, store
-from janus_mail.events.rows import NewEvent
+from janus_mail.events.rows import NewEvent, NewFile
 from janus_mail.events.schemas import EventCreate
 from janus_mail.events.show import read_event, show_event
+from janus_mail.events.suppressed import warn_of_suppressed
 from janus_mail.events.understand import understand
 from janus_mail.telemetry import metrics
 from janus_mail.web import idempotency
@@ -19,23 +21,32 @@ from janus_mail.web.idempotency import OnceOnly
 
 async def accept(context: Context, caller: Caller, event: EventCreate) -> EventOut:
     """Store what was understood and wake the workers. Raises InvalidInput."""
+    files = await read_files(event.attachments) if event.attachments else ()
     facts = await facts_for(context, caller.workspace_id)
-    new = understand(event, facts, workspace_id=caller.workspace_id, created_by=caller.label)
+    new = understand(event, facts, workspace_id=caller.workspace_id, created_by=caller.label, files=files)
+    if facts.suppresses:
+        await warn_of_suppressed(context.database.pool, [new])
     await store(context, new)
     await announce(context, caller.workspace_id, [new])
     return show_event(new.row)
 
 
-async def accept_once(context: Context, caller: Caller, event: EventCreate, once: OnceOnly) -> tuple[EventOut, bool]:
+async def accept_once(
+    context: Context, caller: Caller, event: EventCreate, once: OnceOnly, *, files: Sequence[NewFile] | None = None
+) -> tuple[EventOut, bool]:
     """As `accept`, but a repeated request is answered with what the first one made; true says that it was.
 
-    Raises InvalidInput, or Conflict for the key.
+    `files` stand in for the event's attachments. Raises InvalidInput, or Conflict for the key.
     """
+    if files is None:
+        files = await read_files(event.attachments)
     async with context.database.transaction() as connection:
         kept = await idempotency.begin(connection, caller.workspace_id, once)
         if kept is None:
             facts = await read_facts(context, connection, caller.workspace_id)
-            new = understand(event, facts, workspace_id=caller.workspace_id, created_by=caller.label)
+            new = understand(event, facts, workspace_id=caller.workspace_id, created_by=caller.label, files=files)
+            if facts.suppresses:
+                await warn_of_suppressed(connection, [new])
             await insert(connection, [new], context.settings.give_up_seconds)
             await idempotency.keep(connection, caller.workspace_id, once, resource_id=new.row.id)
     if kept is not None:

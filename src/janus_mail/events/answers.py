@@ -2,12 +2,12 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from janus_mail.events.schemas import PriorityWord
-from janus_mail.models.states import EventStatus, State, WaitingFor
+from janus_mail.models.states import EventStatus, FeedbackType, State, WaitingFor
 from janus_mail.providers.outcomes import Outcome
 
 _EVENT_ID = "0199f2b8-6d0c-7a3e-9f5b-2f6f1d1c9a01"
@@ -27,6 +27,17 @@ class MailboxOut(BaseModel):
 
     email: str = Field(title="Address", examples=["test@example.com"])
     name: str | None = Field(None, title="Name", examples=["Ann Example"])
+
+
+class AttachmentOut(BaseModel):
+    """A file that goes along; its bytes are at `/api/events/{id}/attachments/` and its place, from 0."""
+
+    filename: str = Field(title="File name", examples=["hello.txt"])
+    content_type: str = Field(title="Content type", examples=["text/plain"])
+    size: int = Field(title="Octets", examples=[14])
+    content_id: str | None = Field(
+        None, title="Content-ID", description="Of an image within the HTML.", examples=["logo"]
+    )
 
 
 class _Named(BaseModel):
@@ -65,6 +76,7 @@ class UnderstoodEvent(BaseModel):
     headers: dict[str, str] = Field(title="Extra headers", examples=[{"X-Campaign": "spring"}])
     tags: list[str] = Field(title="Tags", examples=[["welcome"]])
     metadata: dict[str, str] = Field(title="Metadata", examples=[{"order": "4711"}])
+    attachments: list[AttachmentOut] = Field(title="Attachments")
     warnings: list[str] = Field(
         title="Warnings",
         description="What the caller may not have meant, in words.",
@@ -76,7 +88,9 @@ class RecipientsReached(BaseModel):
     """What became of those whom a group's mail goes to; together they are `recipients_count`."""
 
     sent: int = Field(title="Recipients whom a provider accepted it for", examples=[2])
-    failed: int = Field(title="Recipients who will not get it", description="Refused, given up, stopped.", examples=[1])
+    failed: int = Field(
+        title="Recipients who will not get it", description="Refused, given up, stopped, suppressed.", examples=[1]
+    )
     waiting: int = Field(
         title="Recipients for whom that is open",
         description="Not asked yet, put off, or uncertain: the message's `recipients` say which.",
@@ -194,7 +208,12 @@ class MessageOut(BaseModel):
     message_id_header: str | None = Field(title="Its Message-ID", examples=["<0199f2b8@example.com>"])
     sent_at: Instant | None = Field(title="When a provider accepted it")
     last_error: str | None = Field(title="The last error", examples=["550 5.1.1 No such user"])
-    delivery_status: str | None = Field(title="What came back later", examples=["delivered"])
+    delivery_status: FeedbackType | None = Field(
+        title="How far it has come",
+        description="As its provider told: the furthest that came back, so that `bounced_hard` and `complained` stay "
+        "whatever comes after them.",
+        examples=["delivered"],
+    )
 
 
 class AttemptOut(BaseModel):
@@ -209,6 +228,10 @@ class AttemptOut(BaseModel):
     outcome: Outcome | None = Field(title="Outcome", description="Null while it is open.", examples=["accepted"])
     code: str | None = Field(title="Short form of the answer", examples=["250"])
     response: str | None = Field(title="What the server said", examples=["2.0.0 Ok: queued as 4F2C"])
+    evidence: str | None = Field(
+        title="What proved later that an uncertain one had been taken", examples=["feedback: delivered 250 OK"]
+    )
+    evidence_at: Instant | None = Field(title="When that was")
 
 
 class RecipientOut(BaseModel):
@@ -219,21 +242,38 @@ class RecipientOut(BaseModel):
     state: RecipientWord = Field(
         title="What became of it",
         description="`waiting`: no server has answered for it yet. `sent`: a provider accepted it. `deferred`: refused "
-        "for now, to be tried again. `failed`: refused for good, or given up. Where the message ended, or is "
-        "`uncertain`, without an answer for this recipient, it is the message's state.",
+        "for now, to be tried again. `failed`: refused for good, or given up. `suppressed`: left out of the mail, as "
+        "the address must not be mailed. Where the message ended, or is `uncertain`, without an answer for this "
+        "recipient, it is the message's state.",
         examples=["sent"],
     )
     code: str | None = Field(title="Short form of the answer", examples=["250"])
     response: str | None = Field(title="What the server said of it", examples=["2.1.5 Ok"])
+    delivery_status: FeedbackType | None = Field(title="How far its mail has come", examples=["delivered"])
+
+
+class FeedbackOut(BaseModel):
+    """One thing that a service told of a mail after it had taken it."""
+
+    id: Id
+    type: FeedbackType = Field(
+        title="What happened", description="Every service's words as these; `unknown` keeps `raw` alone."
+    )
+    at: Instant = Field(title="When it happened, as the service says")
+    provider: ProviderRef
+    recipient: str | None = Field(title="To whom", examples=["ann@example.org"])
+    reason: str | None = Field(title="Why, in the service's words", examples=["550 5.1.1 User unknown"])
+    details: dict[str, Any] = Field(title="What there is more", examples=[{"url": "https://example.com/invoice"}])
 
 
 class MessageDetail(MessageOut):
-    """A message with its attempts, first first."""
+    """A message with its attempts and what came back, first first."""
 
     attempts: list[AttemptOut] = Field(title="Attempts")
     recipients: list[RecipientOut] = Field(
         title="Recipients", description="Of a group, in its order; otherwise empty: `recipient` says it."
     )
+    feedback: list[FeedbackOut] = Field(title="What came back", description="The last 100.")
 
 
 class RouteStep(BaseModel):

@@ -7,9 +7,11 @@ from janus_mail.accounts.access import Caller
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.events.accept import announce
 from janus_mail.events.answers import BatchAnswer, BatchItem, BatchRefusal
+from janus_mail.events.attachments import read_files
 from janus_mail.events.intake import insert, read_facts
 from janus_mail.events.rows import NewEvent
 from janus_mail.events.schemas import EventCreate, Refused
+from janus_mail.events.suppressed import warn_of_suppressed
 from janus_mail.events.understand import Facts, understand
 from janus_mail.models.states import EventStatus
 from janus_mail.storage.database import Connection
@@ -45,6 +47,8 @@ async def accept_batch(
         if refused and not permissive:
             raise _invalid_batch(refused, len(made))
         new = [event for event in made if isinstance(event, NewEvent)]
+        if facts.suppresses:
+            await warn_of_suppressed(connection, new)
         answer = _answer(made)
         await _store(context, connection, caller, new, answer, once)
     await announce(context, caller.workspace_id, new)
@@ -62,7 +66,10 @@ async def _understand(
             made.append(event)
             continue
         try:
-            made.append(understand(event, facts, workspace_id=caller.workspace_id, created_by=caller.label))
+            files = await read_files(event.attachments)
+            made.append(
+                understand(event, facts, workspace_id=caller.workspace_id, created_by=caller.label, files=files)
+            )
         except InvalidInput as error:
             made.append(Refused(error))
     return made

@@ -13,10 +13,10 @@ from janus_mail.events.rows import NewEvent
 from janus_mail.storage.database import Connection
 
 _EVENT_COLUMNS: Final = (
-    "workspace_id", "id", "subject", "text", "html", "from_email", "from_name", "reply_to", "headers", "tags",
-    "metadata", "expected_sent_at", "timezone", "priority", "expires_at", "send_as", "group_recipients",
-    "first_recipients", "recipients_count", "provider", "provider_id", "failover", "on_uncertain", "warnings",
-    "created_by", "status", "counts", "created_at", "updated_at",
+    "workspace_id", "id", "subject", "text", "html", "from_email", "from_name", "reply_to", "headers",
+    "attachments", "tags", "metadata", "expected_sent_at", "timezone", "priority", "expires_at", "send_as",
+    "group_recipients", "first_recipients", "recipients_count", "provider", "provider_id", "failover", "on_uncertain",
+    "warnings", "created_by", "status", "counts", "created_at", "updated_at",
 )  # fmt: skip
 _EVENT_VALUES: Final = attrgetter(*_EVENT_COLUMNS)
 _MESSAGE_COLUMNS: Final = (

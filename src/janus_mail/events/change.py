@@ -1,7 +1,7 @@
 """Changing an event, as long as nothing of it has begun to leave."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +11,24 @@ from janus_mail.delivery import control
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.errors import Conflict, Detail, InvalidInput, NotFound
 from janus_mail.events import queries
+from janus_mail.events.attachments import read_files
 from janus_mail.events.instants import Instant
-from janus_mail.events.intake import read_facts
+from janus_mail.events.intake import keep_files, read_facts
+from janus_mail.events.limits import asked_of, check_limits
 from janus_mail.events.recipients import as_columns, check_placeholders, read_mailboxes
-from janus_mail.events.rows import EventRow
+from janus_mail.events.rows import EventRow, NewFile
 from janus_mail.events.schemas import EventChange
 from janus_mail.events.show import event_row
-from janus_mail.events.understand import Facts, check_expiry, read_sender, read_time, read_zone, time_warnings
+from janus_mail.events.understand import (
+    Facts,
+    check_expiry,
+    file_warnings,
+    read_sender,
+    read_time,
+    read_zone,
+    route_of,
+    time_warnings,
+)
 from janus_mail.models.states import Priority
 from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context
@@ -28,8 +39,14 @@ _PLAIN = {
     "metadata": "metadata", "timezone": "timezone",
 }  # fmt: skip
 _MAY_BE_EMPTY = frozenset(
-    {"email_content", "email_html", "timezone", "from_email", "from_name", "expires_at", "reply_to"}
+    {"email_content", "email_html", "timezone", "from_email", "from_name", "expires_at", "reply_to", "attachments"}
 )
+
+# What services may be unable to carry: a change of the time alone is never refused for them.
+_HAVE_LIMITS = frozenset(
+    {"email_subject", "email_content", "email_html", "reply_to", "from_email", "headers", "tags", "metadata",
+     "attachments"}
+)  # fmt: skip
 
 
 async def change(context: Context, caller: Caller, event_id: uuid.UUID, wanted: EventChange, version: int) -> None:
@@ -37,6 +54,7 @@ async def change(context: Context, caller: Caller, event_id: uuid.UUID, wanted: 
 
     Raises NotFound, InvalidInput, or Conflict (`version_conflict`, `too_late`).
     """
+    files = await read_files(wanted.attachments or ())
     async with context.database.transaction() as connection:
         record = await connection.fetchrow(queries.LOCK_EVENT, caller.workspace_id, event_id)
         if record is None:
@@ -50,9 +68,12 @@ async def change(context: Context, caller: Caller, event_id: uuid.UUID, wanted: 
         given = {name: value for name, value in given.items() if value is not None or name in _MAY_BE_EMPTY}
         if not given:
             raise InvalidInput("Name at least one field to change.", code="nothing_to_change")
+        if "attachments" in given:
+            row.attachments = [file.column for file in files]
         due_at = _apply(given, row, facts)
         await _check_placeholders(connection, row)
-        await _store(connection, row, due_at, given)
+        row.warnings += _check_limits(row, facts) if given.keys() & _HAVE_LIMITS else []
+        await _store(connection, row, due_at, given, files)
     context.bell.ring([due_at or row.expected_sent_at])
     await roll_up(context.database, context.list_cache, event_ids=[event_id])
 
@@ -89,8 +110,18 @@ def _apply_times(given: Mapping[str, Any], row: EventRow, facts: Facts) -> datet
         row.expires_at = expires.at if expires else None
     if row.expires_at is not None and (at or expires):
         check_expiry(row.expires_at, facts.now, row.expected_sent_at)
-    row.warnings = time_warnings(at, expires, facts.now)  # of this change, no longer of the first request
+    row.warnings = [  # of this change, no longer of the first request
+        *time_warnings(at, expires, facts.now),
+        *file_warnings((file["content_id"] for file in row.attachments), row.html),
+    ]
     return max(at.at, facts.now) if at is not None else None
+
+
+def _check_limits(row: EventRow, facts: Facts) -> list[str]:
+    """Raises InvalidInput where no provider can carry it any more."""
+    asked = asked_of(row, (to["email"] for to in row.first_recipients))
+    chosen = next((provider for provider in facts.providers if provider.id == row.provider_id), None)
+    return check_limits(asked, route_of(chosen, facts, failover=row.failover)) if asked is not None else []
 
 
 async def _check_placeholders(connection: Connection, row: EventRow) -> None:
@@ -104,7 +135,9 @@ async def _check_placeholders(connection: Connection, row: EventRow) -> None:
     )  # fmt: skip
 
 
-async def _store(connection: Connection, row: EventRow, due_at: datetime | None, given: Mapping[str, Any]) -> None:
+async def _store(
+    connection: Connection, row: EventRow, due_at: datetime | None, given: Mapping[str, Any], files: Sequence[NewFile]
+) -> None:
     """Raises Conflict (`too_late`)."""
     try:
         await control.change(
@@ -116,8 +149,9 @@ async def _store(connection: Connection, row: EventRow, due_at: datetime | None,
         many = "1 message is" if error.count == 1 else f"{error.count} messages are"
         why = f"{many} leaving or have left" if error.count else "None of its messages is to leave any more"
         raise Conflict(f"{why}: the event can no longer change.", code="too_late") from None
+    await keep_files(connection, row.workspace_id, files)
     await connection.execute(
         queries.UPDATE_EVENT, row.workspace_id, row.id, row.subject, row.text, row.html, row.from_email,
         row.from_name, row.reply_to, row.headers, row.tags, row.metadata, row.expected_sent_at, row.timezone,
-        row.priority, row.expires_at, row.warnings,
+        row.priority, row.expires_at, row.warnings, row.attachments,
     )  # fmt: skip

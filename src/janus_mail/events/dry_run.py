@@ -12,9 +12,11 @@ from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBo
 from janus_mail.delivery.route import Wish, route
 from janus_mail.events import queries
 from janus_mail.events.answers import DryRunAnswer, LeftOut, ProviderRef, RouteOut, RouteStep
+from janus_mail.events.attachments import read_files
 from janus_mail.events.intake import read_facts
 from janus_mail.events.schemas import EventCreate
 from janus_mail.events.show import show_understood
+from janus_mail.events.suppressed import warn_of_suppressed
 from janus_mail.events.understand import understand
 from janus_mail.models.states import CircuitState
 from janus_mail.providers.timeouts import Timeouts
@@ -34,9 +36,12 @@ class _Standing:
 
 async def dry_run(context: Context, caller: Caller, event: EventCreate) -> DryRunAnswer:
     """Raises InvalidInput, as accepting the event would."""
+    files = await read_files(event.attachments)
     async with context.database.pool.acquire() as connection:
         facts = await read_facts(context, connection, caller.workspace_id)
-    new = understand(event, facts, workspace_id=caller.workspace_id, created_by=caller.label)
+    new = understand(event, facts, workspace_id=caller.workspace_id, created_by=caller.label, files=files)
+    if facts.suppresses:
+        await warn_of_suppressed(context.database.pool, [new])
     wish = Wish(provider_id=new.row.provider_id, failover=new.row.failover, from_email=new.row.from_email)
     return DryRunAnswer(
         message="Nothing was stored.", event=show_understood(new.row), messages=len(new.messages), due_at=new.due_at,

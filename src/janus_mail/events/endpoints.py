@@ -11,6 +11,7 @@ from janus_mail.accounts.access import ReadEvents, WriteEvents
 from janus_mail.errors import InvalidInput
 from janus_mail.events import answers, batch, listing, retry, show
 from janus_mail.events.accept import accept, accept_once
+from janus_mail.events.attachments import MAX_FILES
 from janus_mail.events.cancel import cancel
 from janus_mail.events.cancel_many import CanceledMany, cancel_matching
 from janus_mail.events.change import change
@@ -20,6 +21,7 @@ from janus_mail.events.requests import EventsCancel, ResolveRequest
 from janus_mail.events.schemas import BatchCreate, EventChange, EventCreate
 from janus_mail.events.wait import MAX_WAIT_S, preferred_wait_s, wait_until_final
 from janus_mail.web.context import ContextDep
+from janus_mail.web.download import DOWNLOAD, download
 from janus_mail.web.errors import responses
 from janus_mail.web.idempotency import REPLAYED, Once
 from janus_mail.web.pages_of import Page, PageQuery
@@ -182,6 +184,24 @@ async def get_event_messages(
     return await listing.list_event_messages(context, caller, event_id, page)
 
 
+@router.get(
+    "/events/{event_id}/attachments/{place}",
+    tags=_EVENTS,
+    summary="Download an attachment",
+    responses={200: DOWNLOAD},
+    response_class=Response,
+)
+async def get_attachment(
+    context: ContextDep,
+    caller: ReadEvents,
+    event_id: EventId,
+    place: Annotated[int, Path(description="Its place in the event's `attachments`, from 0.", ge=0, le=MAX_FILES)],
+) -> Response:
+    """The file as it was sent in, byte for byte."""
+    file = await show.read_file(context, caller, event_id, place)
+    return download(file["filename"], file["content_type"], file["content"])
+
+
 @router.patch(
     "/events/{event_id}", tags=_EVENTS, summary="Change an event", responses={**responses(409), 200: {"headers": _ETAG}}
 )
@@ -215,7 +235,7 @@ async def delete_event(context: ContextDep, caller: WriteEvents, event_id: Event
 
 @router.post("/events/{event_id}/retry", tags=_EVENTS, summary="Try again", responses=responses(409))
 async def retry_event(context: ContextDep, caller: WriteEvents, event_id: EventId) -> answers.MovedAnswer:
-    """Takes failed and parked messages up once more."""
+    """Takes failed, parked and suppressed messages up once more. What is suppressed still is suppressed again."""
     many = await retry.retry(context, caller, event_id)
     return answers.MovedAnswer(
         message=f"{_messages(many)} will be tried again.", messages=many,

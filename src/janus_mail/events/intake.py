@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
@@ -13,7 +13,7 @@ import orjson
 
 from janus_mail.errors import NotFound
 from janus_mail.events import bulk, queries
-from janus_mail.events.rows import NewEvent
+from janus_mail.events.rows import NewEvent, NewFile
 from janus_mail.events.understand import Facts, KnownProvider
 from janus_mail.storage.coalesce import Coalescer, PerDatabase
 from janus_mail.storage.database import Connection, Database
@@ -42,7 +42,8 @@ async def store(context: Context, new: NewEvent) -> None:
     """Returns when it is committed."""
     give_up_s = context.settings.give_up_seconds
     row = new.row
-    if len(new.messages) > _SMALL_MESSAGES or len(row.text or "") + len(row.html or "") > _SMALL_CHARACTERS:
+    characters = len(row.text or "") + len(row.html or "")
+    if new.files or len(new.messages) > _SMALL_MESSAGES or characters > _SMALL_CHARACTERS:
         async with context.database.pool.acquire() as connection:
             await insert(connection, [new], give_up_s)
     else:
@@ -51,6 +52,25 @@ async def store(context: Context, new: NewEvent) -> None:
 
 async def insert(connection: Connection, new: Sequence[NewEvent], give_up_s: float) -> None:
     """All or none."""
+    if any(event.files for event in new):
+        async with nullcontext() if connection.is_in_transaction() else connection.transaction():
+            files = chain.from_iterable(event.files for event in new)
+            await keep_files(connection, new[0].row.workspace_id, files)
+            await _insert_rows(connection, new, give_up_s)
+    else:
+        await _insert_rows(connection, new, give_up_s)
+
+
+async def keep_files(connection: Connection, workspace_id: uuid.UUID, files: Iterable[NewFile]) -> None:
+    """Their bytes, each content once, in the transaction that makes an event refer to them.
+
+    Until that ends it holds the contents' rows, so that nobody removes one as unused meanwhile.
+    """
+    for digest, file in sorted({file.digest: file for file in files}.items()):  # in one order: nobody waits in a ring
+        await connection.execute(queries.KEEP_FILE, workspace_id, digest, len(file.content), file.content)
+
+
+async def _insert_rows(connection: Connection, new: Sequence[NewEvent], give_up_s: float) -> None:
     if len(new) + sum(len(event.messages) for event in new) >= _MANY_ROWS:
         async with nullcontext() if connection.is_in_transaction() else connection.transaction():
             await bulk.copy(connection, new, give_up_s)
@@ -62,8 +82,10 @@ async def _insert(connection: Connection, new: Sequence[NewEvent], give_up_s: fl
     """In one statement."""
     rows = [event.row for event in new]
     messages = list(chain.from_iterable(((event.row.id, m) for m in event.messages) for event in new))
+    with_files = any(row.attachments for row in rows)
     await connection.execute(
-        queries.INSERT_EVENTS, [r.workspace_id for r in rows], give_up_s,
+        queries.INSERT_EVENTS_WITH_FILES if with_files else queries.INSERT_EVENTS,
+        [r.workspace_id for r in rows], give_up_s,
         [r.id for r in rows], [r.subject for r in rows], [r.text for r in rows], [r.html for r in rows],
         [r.from_email for r in rows], [r.from_name for r in rows], [_json(r.reply_to) for r in rows],
         [_json(r.headers) for r in rows], [_json(r.tags) for r in rows], [_json(r.metadata) for r in rows],
@@ -76,6 +98,7 @@ async def _insert(connection: Connection, new: Sequence[NewEvent], give_up_s: fl
         [_json(r.counts) for r in rows], [r.created_at for r in rows], [event.due_at for event in new],
         [m.id for _, m in messages], [event_id for event_id, _ in messages], [m.recipient for _, m in messages],
         [m.recipient_name for _, m in messages], [_json(m.variables) for _, m in messages],
+        *([[_json(r.attachments) for r in rows]] if with_files else []),
     )  # fmt: skip
 
 
@@ -91,6 +114,7 @@ def _facts(context: Context, rows: Sequence[asyncpg.Record]) -> Facts:
                           row["provider_from_email"])
             for row in rows if row["provider_id"] is not None
         ],
+        suppresses=first["suppresses"],
     )  # fmt: skip
 
 

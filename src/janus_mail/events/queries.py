@@ -9,6 +9,7 @@ from janus_mail.models.states import State
 # What bears on accepting, a row a provider (one of nulls where there is none), the route's order.
 FACTS = """
     SELECT w.id AS workspace_id, clock_timestamp() AS now, w.timezone, w.from_email, w.allowed_senders, w.on_uncertain,
+           EXISTS (SELECT FROM suppressions s WHERE s.workspace_id = w.id) AS suppresses,
            p.id AS provider_id, p.kind, p.name, p.enabled, p.sandbox, p.from_email AS provider_from_email
     FROM workspaces w LEFT JOIN providers p ON p.workspace_id = w.id AND p.deleted_at IS NULL
     WHERE w.id = ANY($1::uuid[])
@@ -18,15 +19,15 @@ FACTS = """
 # Events and all their messages in one round trip, so in one transaction. $2 seconds until a message is given up.
 # `unnest` in the list of a SELECT hands on row by row; in FROM, and in a CTE, all the contents would be kept once more,
 # on disk beyond `work_mem`.
-INSERT_EVENTS = """
+_INSERT_EVENTS = """
     WITH stored AS (
         INSERT INTO events (
-            workspace_id, id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata,
+            workspace_id, id, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata,{column}
             expected_sent_at, timezone, priority, expires_at, send_as, group_recipients, first_recipients,
             recipients_count, provider, provider_id, failover, on_uncertain, warnings, created_by, counts, created_at,
             updated_at)
         SELECT workspace_id, id, subject, text, html, from_email, from_name, reply_to::jsonb, headers::jsonb,
-               ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)), metadata::jsonb, expected_sent_at, timezone,
+               ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)), metadata::jsonb,{value} expected_sent_at, timezone,
                priority, expires_at, send_as, group_recipients::jsonb, first_recipients::jsonb, recipients_count,
                provider, provider_id, failover, on_uncertain,
                ARRAY(SELECT jsonb_array_elements_text(warnings::jsonb)), created_by, counts::jsonb, created_at,
@@ -43,7 +44,7 @@ INSERT_EVENTS = """
                    unnest($21::text[]) AS provider, unnest($22::uuid[]) AS provider_id,
                    unnest($23::bool[]) AS failover, unnest($24::text[]) AS on_uncertain,
                    unnest($25::text[]) AS warnings, unnest($26::text[]) AS created_by, unnest($27::text[]) AS counts,
-                   unnest($28::timestamptz[]) AS created_at
+                   unnest($28::timestamptz[]) AS created_at{unnested}
         ) AS event
     )
     INSERT INTO messages (
@@ -55,6 +56,30 @@ INSERT_EVENTS = """
              AS m (id, event_id, recipient, recipient_name, variables)
          JOIN unnest($1::uuid[], $3::uuid[], $15::int[], $16::timestamptz[], $29::timestamptz[])
              AS e (workspace_id, id, priority, expires_at, due_at) ON e.id = m.event_id
+"""
+
+INSERT_EVENTS = _INSERT_EVENTS.format(column="", value="", unnested="")
+
+# The same where some carry files. $35 their attachments.
+INSERT_EVENTS_WITH_FILES = _INSERT_EVENTS.format(
+    column=" attachments,", value=" attachments::jsonb,", unnested=", unnest($35::text[]) AS attachments"
+)
+
+# A content that is there already is used anew: until the transaction ends its row is locked, and after it young, so
+# that nobody removes it as unused (`delivery/queries/files.py`). $2 SHA-256, $3 octets, $4 content.
+KEEP_FILE = """
+    INSERT INTO attachments (workspace_id, digest, size, content) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (workspace_id, digest) DO UPDATE SET used_at = clock_timestamp()
+"""
+
+# The file at place $3 (from 0) of event $2.
+FILE = """
+    SELECT f.filename, f.content_type, a.content
+    FROM events e
+         CROSS JOIN LATERAL jsonb_to_record(e.attachments -> $3::int)
+             AS f (filename text, content_type text, digest text)
+         JOIN attachments a ON a.workspace_id = $1 AND a.digest = decode(f.digest, 'hex')
+    WHERE e.workspace_id = $1 AND e.id = $2 AND e.deleted_at IS NULL
 """
 
 _COLUMNS = ", ".join(EVENT_COLUMNS)
@@ -85,6 +110,7 @@ UPDATE_EVENT = """
     UPDATE events
     SET subject = $3, text = $4, html = $5, from_email = $6, from_name = $7, reply_to = $8, headers = $9, tags = $10,
         metadata = $11, expected_sent_at = $12, timezone = $13, priority = $14, expires_at = $15, warnings = $16,
+        attachments = $17,
         version = version + 1, updated_at = clock_timestamp()
     WHERE workspace_id = $1 AND id = $2
 """
@@ -98,7 +124,7 @@ BRING_FORWARD = """
 # Whose placeholders a changed text must be able to fill.
 UNSENT_VARIABLES = """
     SELECT recipient, recipient_name, variables FROM messages
-    WHERE workspace_id = $1 AND event_id = $2 AND state IN ('scheduled', 'leased', 'failed') ORDER BY id
+    WHERE workspace_id = $1 AND event_id = $2 AND state IN ('scheduled', 'leased', 'failed', 'suppressed') ORDER BY id
 """
 
 ZONE = "SELECT timezone FROM workspaces WHERE id = $1"
@@ -118,14 +144,25 @@ MESSAGE = _MESSAGE + "m.id = $2"
 
 ATTEMPTS = """
     SELECT number, provider_id, provider_kind, provider_name, started_at, dispatched_at, finished_at, latency_ms,
-           outcome, code, response
+           outcome, code, response, evidence, evidence_at
     FROM attempts WHERE workspace_id = $1 AND message_id = $2 ORDER BY number
+"""
+
+# The last $3 things that came back, first first. $2 message.
+FEEDBACK = """
+    SELECT f.* FROM (
+        SELECT f.id, f.type, f.occurred_at AS at, f.recipient, f.reason, f.details, p.id AS provider_id,
+               p.kind AS provider_kind, p.name AS provider_name
+        FROM feedback_events f JOIN providers p ON p.id = f.provider_id
+        WHERE f.workspace_id = $1 AND f.message_id = $2 ORDER BY f.occurred_at DESC, f.id DESC LIMIT $3
+    ) f
+    ORDER BY f.at, f.id
 """
 
 # Everyone whom a group's mail goes to, in its order, with what servers said of each; nobody where it is no group's.
 # $2 message.
 RECIPIENTS = """
-    SELECT mailbox.value->>'email' AS address, part.role, r.state, r.code, r.response
+    SELECT mailbox.value->>'email' AS address, part.role, r.state, r.code, r.response, r.delivery_status
     FROM messages m JOIN events e ON e.id = m.event_id
          CROSS JOIN LATERAL jsonb_each(e.group_recipients) AS part (role, mailboxes)
          CROSS JOIN LATERAL jsonb_array_elements(part.mailboxes) WITH ORDINALITY AS mailbox (value, place)
@@ -139,7 +176,8 @@ RECIPIENTS = """
 REACHED = """
     SELECT m.state AS message, count(*) FILTER (WHERE r.state = 'sent')::int AS sent,
            count(*) FILTER (WHERE r.state = 'deferred')::int AS deferred,
-           count(*) FILTER (WHERE r.state = 'failed')::int AS failed
+           count(*) FILTER (WHERE r.state = 'failed')::int AS failed,
+           count(*) FILTER (WHERE r.state = 'suppressed')::int AS suppressed
     FROM messages m LEFT JOIN message_recipients r ON r.workspace_id = $1 AND r.message_id = m.id
     WHERE m.workspace_id = $1 AND m.event_id = $2 GROUP BY m.id
 """

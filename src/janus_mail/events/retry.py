@@ -14,14 +14,14 @@ from janus_mail.web.context import Context
 
 
 async def retry(context: Context, caller: Caller, event_id: uuid.UUID) -> int:
-    """Failed and parked messages once more; how many. Raises NotFound, or Conflict (`nothing_to_retry`)."""
+    """Failed, parked and suppressed messages once more; how many. Raises NotFound, or Conflict (`nothing_to_retry`)."""
     async with context.database.transaction() as connection:
         await _require(connection, queries.EVENT_EXISTS, caller, event_id)
         many = await control.retry(
             connection, caller.workspace_id, event_id, give_up_s=context.settings.give_up_seconds
         )
         if not many:
-            raise Conflict("No message of this event has failed or is parked.", code="nothing_to_retry")
+            raise Conflict("No message of this event has failed, is parked or suppressed.", code="nothing_to_retry")
     await _announce(context, event_id)
     return many
 

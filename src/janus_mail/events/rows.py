@@ -1,8 +1,8 @@
 """Events and their messages as they lie in the database, between what callers send and what they get."""
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ class EventRow:
     from_name: str | None
     reply_to: list[dict[str, Any]]
     headers: dict[str, str]
+    attachments: list[dict[str, Any]]  # {filename, content_type, size, digest (hex), content_id}
     tags: list[str]
     metadata: dict[str, str]
     expected_sent_at: datetime
@@ -58,6 +59,25 @@ class NewMessage:
     variables: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """One file that an event carries, with its bytes."""
+
+    filename: str
+    content_type: str
+    content_id: str | None
+    content: bytes = field(repr=False)
+    digest: bytes = field(repr=False)  # SHA-256
+
+    @property
+    def column(self) -> dict[str, Any]:
+        """As it stands in the event."""
+        return {
+            "filename": self.filename, "content_type": self.content_type, "size": len(self.content),
+            "digest": self.digest.hex(), "content_id": self.content_id,
+        }  # fmt: skip
+
+
 @dataclass(slots=True)
 class NewEvent:
     """An event to make, as it was understood. `due_at` is its time, or now where that is past."""
@@ -65,3 +85,4 @@ class NewEvent:
     row: EventRow
     due_at: datetime
     messages: list[NewMessage]
+    files: Sequence[NewFile] = ()

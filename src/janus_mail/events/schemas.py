@@ -26,6 +26,7 @@ from typing_extensions import TypedDict
 from janus_mail.content.characters import UNFIT_IN_HEADER, UNFIT_IN_NAME, check_text
 from janus_mail.content.headers import check_custom_header
 from janus_mail.errors import InvalidInput
+from janus_mail.events.attachments import Attachments
 from janus_mail.web.validation import invalid_input
 
 MAX_RECIPIENTS: Final = 10_000
@@ -250,12 +251,21 @@ _EXAMPLE: Final[dict[str, JsonValue]] = {
     "expected_sent_at": "2024-07-15T10:00:00",
     "recipients": "test@example.com",
 }
+# The smallest GIF there is: one pixel, within the HTML.
+_WITH_FILES: Final[dict[str, JsonValue]] = {
+    **_EXAMPLE,
+    "email_html": '<p>This is a test email. <img src="cid:dot" alt=""></p>',
+    "attachments": [
+        {"filename": "hello.txt", "content_type": "text/plain", "content": "SGVsbG8sIFdvcmxkIQo="},
+        {"filename": "dot.gif", "content": "R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs=", "content_id": "dot"},
+    ],
+}
 
 
 class EventCreate(Strict):
     """An email and a time."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _WITH_FILES]})
 
     email_subject: Subject
     email_html: Html = None
@@ -301,6 +311,7 @@ class EventCreate(Strict):
     headers: Headers = _made_anew(dict)
     tags: Tags = _made_anew(list)
     metadata: Metadata = _made_anew(dict)
+    attachments: Attachments = _made_anew(list)
 
     @field_validator("email_content")
     @classmethod
@@ -341,6 +352,9 @@ class EventChange(Strict):
     headers: Headers | None = None
     tags: Tags | None = None
     metadata: Metadata | None = None
+    attachments: Annotated[
+        Attachments | None, Field(description="In place of those that are there; null or `[]`: none any more.")
+    ] = None
 
 
 class Refused:

@@ -13,6 +13,7 @@ from janus_mail.events import queries
 from janus_mail.events.answers import (
     AttemptOut,
     EventOut,
+    FeedbackOut,
     MessageDetail,
     MessageOut,
     ProviderRef,
@@ -26,6 +27,7 @@ from janus_mail.web.context import Context
 
 _NO_EVENT = "There is no such event."
 _NO_MESSAGE = "There is no such message."
+_FEEDBACK_MOST = 100
 _NONE_YET = dict.fromkeys(State, 0)
 _NOT_REACHED = (State.FAILED, State.CANCELED, State.EXPIRED, State.SUPPRESSED)
 _PRIORITIES = {priority.value: priority.name.lower() for priority in Priority}
@@ -67,18 +69,28 @@ async def require_event(context: Context, caller: Caller, event_id: uuid.UUID) -
 
 
 async def read_message(context: Context, caller: Caller, message_id: uuid.UUID) -> MessageDetail:
-    """A message with its attempts and, of a group, what became of each recipient. Raises NotFound."""
+    """A message with its attempts, what came back and, of a group, what became of each recipient. Raises NotFound."""
     async with context.database.transaction() as connection:
         record = await connection.fetchrow(queries.MESSAGE, caller.workspace_id, message_id)
         attempts = await connection.fetch(queries.ATTEMPTS, caller.workspace_id, message_id)
         recipients = await connection.fetch(queries.RECIPIENTS, caller.workspace_id, message_id)
+        feedback = await connection.fetch(queries.FEEDBACK, caller.workspace_id, message_id, _FEEDBACK_MOST)
     if record is None:
         raise NotFound(_NO_MESSAGE)
     return MessageDetail(
         **_message(record),
         attempts=[_attempt(attempt) for attempt in attempts],
         recipients=[_recipient(recipient, State(record["state"])) for recipient in recipients],
+        feedback=[_feedback(one) for one in feedback],
     )
+
+
+async def read_file(context: Context, caller: Caller, event_id: uuid.UUID, place: int) -> asyncpg.Record:
+    """An event's file: `filename`, `content_type`, `content`. `place` counts from 0. Raises NotFound."""
+    record = await context.database.pool.fetchrow(queries.FILE, caller.workspace_id, event_id, place)
+    if record is None:
+        raise NotFound("There is no such attachment.")
+    return record
 
 
 def event_row(record: asyncpg.Record) -> EventRow:
@@ -111,7 +123,7 @@ def _content(row: EventRow) -> dict[str, Any]:
         "from_email": row.from_email, "from_name": row.from_name, "provider": row.provider,
         "failover": row.failover, "priority": _PRIORITIES[row.priority], "expires_at": row.expires_at,
         "on_uncertain": row.on_uncertain, "headers": row.headers, "tags": row.tags, "metadata": row.metadata,
-        "warnings": row.warnings,
+        "attachments": row.attachments, "warnings": row.warnings,
     }  # fmt: skip
 
 
@@ -132,10 +144,17 @@ def _message(record: asyncpg.Record) -> dict[str, Any]:
 
 def _attempt(record: asyncpg.Record) -> AttemptOut:
     shown = dict(record)
-    provider = ProviderRef(
-        id=shown.pop("provider_id"), kind=shown.pop("provider_kind"), name=shown.pop("provider_name")
-    )
-    return AttemptOut(provider=provider, **shown)
+    return AttemptOut(provider=_provider(shown), **shown)
+
+
+def _feedback(record: asyncpg.Record) -> FeedbackOut:
+    shown = dict(record)
+    return FeedbackOut(provider=_provider(shown), **shown)
+
+
+def _provider(shown: dict[str, Any]) -> ProviderRef:
+    """Taken out of what is shown."""
+    return ProviderRef(id=shown.pop("provider_id"), kind=shown.pop("provider_kind"), name=shown.pop("provider_name"))
 
 
 def _recipient(record: asyncpg.Record, message: State) -> RecipientOut:
@@ -155,7 +174,7 @@ async def _reached(context: Context, caller: Caller, group: EventOut) -> Recipie
     many: Counter[str] = Counter()
     for row in await context.database.pool.fetch(queries.REACHED, caller.workspace_id, group.id):
         message = State(row["message"])
-        spoken_of = row["sent"] + row["deferred"] + row["failed"]
+        spoken_of = sum(row[state] for state in RecipientState)
         for state in RecipientState:
             many[_recipient_state(state, message)] += row[state]
         many[_recipient_state(None, message)] += group.recipients_count - spoken_of

@@ -1,7 +1,7 @@
 """What an event means: times become instants, text becomes addresses, defaults are filled in. Pure."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,11 +22,11 @@ from janus_mail.events.instants import (
     years_after,
     zone_named,
 )
+from janus_mail.events.limits import Stop, asked_of, check_limits
 from janus_mail.events.recipients import Audience, as_columns, check_placeholders, read_audience, read_mailboxes
-from janus_mail.events.rows import EventRow, NewEvent, NewMessage
+from janus_mail.events.rows import EventRow, NewEvent, NewFile, NewMessage
 from janus_mail.events.schemas import EventCreate
 from janus_mail.models.states import EventStatus, Priority, State
-from janus_mail.providers.registry import KINDS
 
 MAX_YEARS_AHEAD = 5
 _FIRST_RECIPIENTS = 20
@@ -59,10 +59,16 @@ class Facts:
     allowed_senders: Sequence[str] | None
     on_uncertain: str
     providers: Sequence[KnownProvider]  # in the order of the route
+    suppresses: bool = False  # whether the workspace has a list of addresses that must not be mailed
 
 
-def understand(event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, created_by: str) -> NewEvent:
-    """The rows that this event makes. Raises InvalidInput with one of the codes that the functions below name."""
+def understand(
+    event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, created_by: str, files: Sequence[NewFile] = ()
+) -> NewEvent:
+    """The rows that this event makes; `files` are its attachments, decoded.
+
+    Raises InvalidInput with one of the codes that the functions below name.
+    """
     zone = read_zone(event.timezone, facts)
     at = read_time(event.expected_sent_at, zone, facts.now)
     expires = read_expiry(event.expires_at, zone, facts.now, at.at)
@@ -75,15 +81,14 @@ def understand(event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, cre
     )  # fmt: skip
     sender = read_sender(event.from_email, event.from_name, facts)
     chosen = _chosen_provider(event.provider, facts)
-    if event.send_as == "group":
-        _check_group_size(len(audience), chosen, facts, failover=event.failover)
     _require_sender(sender, chosen, facts, failover=event.failover)
     row = EventRow(
         id=uuid7(), workspace_id=workspace_id, created_by=created_by, created_at=facts.now, updated_at=facts.now,
         subject=event.email_subject, text=event.email_content, html=event.email_html,
         from_email=sender.address if sender else None, from_name=sender.name if sender else event.from_name,
         reply_to=as_columns(read_mailboxes(event.reply_to, "reply_to").recipients) if event.reply_to else [],
-        headers=event.headers, tags=list(dict.fromkeys(event.tags)) if event.tags else [], metadata=event.metadata,
+        headers=event.headers, attachments=[file.column for file in files] if files else [],
+        tags=list(dict.fromkeys(event.tags)) if event.tags else [], metadata=event.metadata,
         expected_sent_at=at.at, timezone=event.timezone, priority=_PRIORITIES[event.priority],
         expires_at=expires.at if expires else None, send_as=event.send_as,
         group_recipients=_group(audience) if event.send_as == "group" else None,
@@ -92,12 +97,15 @@ def understand(event: EventCreate, facts: Facts, *, workspace_id: uuid.UUID, cre
         on_uncertain=event.on_uncertain or facts.on_uncertain,
         warnings=[
             *time_warnings(at, expires, facts.now), *_recipient_warnings(audience),
+            *file_warnings((file.content_id for file in files), event.email_html),
             *_route_warnings(chosen, facts, failover=event.failover),
         ],
         status=_PENDING, counts={_SCHEDULED: len(messages)},
         exactly_sent_at=None, error_message=None, version=1,
     )  # fmt: skip
-    return NewEvent(row, max(at.at, facts.now), messages)
+    asked = asked_of(row, (r.address for part in (audience.to, audience.cc, audience.bcc) for r in part))
+    row.warnings += check_limits(asked, route_of(chosen, facts, failover=event.failover)) if asked is not None else []
+    return NewEvent(row, max(at.at, facts.now), messages, files)
 
 
 def read_zone(name: str | None, facts: Facts) -> ZoneInfo:
@@ -160,6 +168,13 @@ def time_warnings(at: Instant | None, expires: Instant | None, now: datetime) ->
     return warnings
 
 
+def file_warnings(content_ids: Iterable[str | None], html: str | None) -> list[str]:
+    """That an image of the HTML has no HTML to stand in."""
+    if html is not None or all(content_id is None for content_id in content_ids):
+        return []
+    return ["There is no HTML to show images in: files with a content_id are sent as attachments."]
+
+
 def _messages(event: EventCreate, audience: Audience) -> list[NewMessage]:
     if event.send_as != "group":
         return [NewMessage(uuid7(), r.address, r.name, r.variables) for r in audience.to]
@@ -185,21 +200,12 @@ def _chosen_provider(name: str | None, facts: Facts) -> KnownProvider | None:
     return provider
 
 
-def _check_group_size(size: int, chosen: KnownProvider | None, facts: Facts, *, failover: bool) -> None:
-    """Raises InvalidInput (`too_many_recipients`) where a provider of its route takes no group of this size."""
+def route_of(chosen: KnownProvider | None, facts: Facts, *, failover: bool) -> list[Stop]:
+    """Whom a mail may go through: what is switched off is no way, and none goes from real ones into the sandbox."""
     if chosen is not None and not failover:
-        route = [chosen]
-    else:
-        sandbox = chosen.sandbox if chosen is not None else all(p.sandbox for p in facts.providers)
-        route = [p for p in facts.providers if p.enabled and p.sandbox == sandbox]
-    for provider in route:
-        kind = KINDS.get(provider.kind)
-        if kind is not None and kind.most_recipients is not None and size > kind.most_recipients:
-            message = (
-                f"{provider.name} takes at most {kind.most_recipients} recipients in one mail: "
-                "make the group smaller, or send with send_as: individual."
-            )
-            raise InvalidInput(message, code="too_many_recipients", details=[Detail("recipients", message)])
+        return [Stop(chosen.name, chosen.kind)]
+    sandbox = chosen.sandbox if chosen is not None else all(p.sandbox for p in facts.providers)
+    return [Stop(p.name, p.kind) for p in facts.providers if p.enabled and p.sandbox == sandbox]
 
 
 def _require_sender(sender: Mailbox | None, chosen: KnownProvider | None, facts: Facts, *, failover: bool) -> None:

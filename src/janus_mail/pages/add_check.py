@@ -11,6 +11,8 @@ from janus_mail.errors import InvalidInput
 from janus_mail.events.rows import NewEvent
 from janus_mail.events.schemas import EventCreate
 from janus_mail.events.understand import Facts, understand
+from janus_mail.pages.add_files import FIELD as FILES
+from janus_mail.pages.add_files import NO_FILES, Uploads
 from janus_mail.pages.add_form import LABELS, AddForm, Problem, our_field
 from janus_mail.pages.times import number
 from janus_mail.pages.visit import Visit
@@ -68,16 +70,20 @@ class ReadRecipients:
         return max(0, len(self.good) + len(self.bad) - _MOST_SHOWN)
 
 
-def check(form: AddForm, facts: Facts, visit: Visit) -> Understood:
+def check(form: AddForm, facts: Facts, visit: Visit, uploads: Uploads = NO_FILES) -> Understood:
     """Each round finds what the wrong fields of the last one hid, until nothing is hidden."""
     asked, problems = form.asked(visit.clock)
+    problems += uploads.problems
     wrong: set[str] = set()
     event: EventCreate | None = None
     new: NewEvent | None = None
     for _ in range(_MOST_ROUNDS):
         try:
             event = EventCreate.model_validate(asked)
-            new = understand(event, facts, workspace_id=visit.caller.workspace_id, created_by=visit.caller.label)
+            new = understand(
+                event, facts, workspace_id=visit.caller.workspace_id, created_by=visit.caller.label,
+                files=() if FILES in wrong else uploads.files,
+            )  # fmt: skip
             break
         except ValidationError as error:
             refusal = invalid_input(error.errors(include_url=False), asked)

@@ -42,6 +42,7 @@ LABELS: Mapping[str, str] = {
     "expires_at": "Expires",
     "on_uncertain": "If it may have left",
     "tags": "Tags",
+    "attachments": "Attachments",
     "headers": "Extra headers",
     "metadata": "Metadata",
 }
@@ -70,6 +71,7 @@ class AddForm:
     values: dict[str, str]
     ticket: str
     problems: list[Problem] = field(default_factory=list)
+    about_files: str = ""  # that they are to be chosen again
 
     @classmethod
     def blank(cls, clock: Clock) -> Self:
@@ -84,7 +86,7 @@ class AddForm:
     @classmethod
     def sent(cls, form: FormData, clock: Clock) -> Self:
         """What a browser sent, or a script that knows the four fields of old."""
-        values = {name: text_of(form, name) for name in LABELS}
+        values = {name: text_of(form, name) for name in LABELS} | {"attachments": ""}
         values["when"] = values["when"] if values["when"] in WHENS else "at"
         values["timezone"] = values["timezone"] or clock.zone.key
         values["send_as"] = values["send_as"] or "individual"
@@ -116,6 +118,8 @@ class AddForm:
             "headers": "\n".join(f"{name}: {value}" for name, value in event.headers.items()),
             "metadata": "\n".join(f"{name} = {value}" for name, value in event.metadata.items()),
         }
+        if event.attachments:
+            form.about_files = "The files of the earlier email do not come along: choose them again."
         return form
 
     def __getitem__(self, name: str) -> str:
@@ -129,7 +133,7 @@ class AddForm:
         """Something was typed into it, or is wrong in it."""
         usual = {"failover": "on", "priority": "normal", "send_as": "individual"}
         typed = any(self.values[name] != usual.get(name, "") for name in MORE if name != "on_uncertain")
-        return typed or any(problem.field in MORE for problem in self.problems)
+        return typed or bool(self.about_files) or any(problem.field in MORE for problem in self.problems)
 
     def asked(self, clock: Clock) -> tuple[dict[str, Any], list[Problem]]:
         """The body that the API would get, and the lines that are no header or no metadata."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.content.addresses import Mailbox
 from janus_mail.content.compose import Content, Letter, message_id
+from janus_mail.content.files import encoded_size
 from janus_mail.delivery.route import Wish
 from janus_mail.events.rows import NewEvent
 from janus_mail.models.states import SendAs
@@ -16,6 +17,7 @@ from janus_mail.pages.times import Clock, city, exact, zone_named
 from janus_mail.pages.words import count
 
 _AT_ONCE = timedelta(seconds=1)
+_PART_OCTETS = 200  # of a file's headers and boundary
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def _leaves(new: NewEvent, clock: Clock) -> tuple[str, str, str, str]:
 
 
 def _octets(new: NewEvent, providers: Sequence[ConfiguredProvider], wish: Wish, clock: Clock) -> int:
-    """Of the first mail, as it would leave."""
+    """Of the first mail, as it would leave; with files about so many."""
     row, first = new.row, new.messages[0]
     reply_to = tuple(Mailbox(to["email"], to["name"]) for to in row.reply_to)
     sender = sender_among(providers, wish, row.from_name) or NO_SENDER
@@ -83,4 +85,4 @@ def _octets(new: NewEvent, providers: Sequence[ConfiguredProvider], wish: Wish, 
         to=[Mailbox(first.recipient, first.recipient_name)], variables=first.variables,
         message_id=message_id(first.id.hex, sender.domain), date=clock.now,
     )  # fmt: skip
-    return len(composed.content)
+    return len(composed.content) + sum(_PART_OCTETS + encoded_size(len(file.content)) for file in new.files)

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -15,11 +16,15 @@ from janus_mail.events.accept import accept, accept_once
 from janus_mail.events.answers import EventOut
 from janus_mail.events.dry_run import explain_route
 from janus_mail.events.intake import read_facts
+from janus_mail.events.rows import NewFile
 from janus_mail.events.schemas import MAX_RECIPIENTS, EventCreate
 from janus_mail.events.show import read_event
+from janus_mail.events.suppressed import warn_of_suppressed
 from janus_mail.events.understand import Facts
 from janus_mail.pages import queries
 from janus_mail.pages.add_check import ReadRecipients, Understood, check, read_recipients
+from janus_mail.pages.add_files import FIELD as FILES
+from janus_mail.pages.add_files import MOST_SENT, NO_FILES, Uploads, choose_again, described_uploads, read_uploads
 from janus_mail.pages.add_form import WHENS, AddForm, Problem
 from janus_mail.pages.add_outlook import outlook, wish_of
 from janus_mail.pages.flash import Flash
@@ -50,18 +55,20 @@ async def add_page(visit: VisitDep, again: uuid.UUID | None = None) -> Response:
 
 @router.post("/add")
 async def add(visit: VisitDep) -> Response:
-    sent, ours = await read_form(visit)
+    sent, ours = await read_form(visit, max_files=MOST_SENT)
     form = AddForm.sent(sent, visit.clock)
+    uploads = await read_uploads(sent)
     if not ours:  # what was typed is worth more than a page that says no
-        form.problems = [_OLD_FORM]
+        form.problems = [_OLD_FORM, *_files_again(uploads)]
         return await _show(visit, form, status=403)
     if text_of(sent, "check"):  # without JavaScript: what will happen, and nothing is scheduled
-        return await _show(visit, form)
-    understood = check(form, await _facts(visit), visit)
+        form.problems, form.about_files = list(uploads.problems), choose_again(uploads.names)
+        return await _show(visit, form, uploads)
+    understood = check(form, await _facts(visit), visit, uploads)
     if understood.event is None:
-        form.problems = understood.problems
+        form.problems = [*understood.problems, *_files_again(uploads)]
         return await _show(visit, form, status=400)
-    event = await _accept_once(visit, form, understood.event)
+    event = await _accept_once(visit, form, understood.event, uploads.files)
     return go_to(visit, f"/events/{event.id}", Flash("scheduled"))
 
 
@@ -92,16 +99,19 @@ async def recipients_part(visit: VisitDep, sent: OurForm) -> Response:
 async def happens_part(visit: VisitDep, sent: OurForm) -> Response:
     """What will happen, while the form is filled in."""
     form = AddForm.sent(sent, visit.clock)
-    understood = check(form, await _facts(visit), visit)
+    facts = await _facts(visit)
+    understood = check(form, facts, visit, described_uploads(sent))
+    await _warn(visit, facts, understood)
     read = read_recipients(form["recipients"])
     will = outlook(understood, read, await providers_of(visit), visit.clock, form["timezone"])
     return show_part(visit, "parts/happens_update.html", will=will, ways=await _ways(visit, understood))
 
 
-async def _show(visit: Visit, form: AddForm, *, status: int = 200) -> Response:
+async def _show(visit: Visit, form: AddForm, uploads: Uploads = NO_FILES, *, status: int = 200) -> Response:
     facts = await _facts(visit)
     read = read_recipients(form["recipients"])
-    understood: Understood = check(form, facts, visit)
+    understood: Understood = check(form, facts, visit, uploads)
+    await _warn(visit, facts, understood)
     providers = await providers_of(visit)
     default = next((p.from_email for p in facts.providers if p.enabled and p.from_email), facts.from_email)
     return await show(
@@ -121,6 +131,12 @@ async def _show(visit: Visit, form: AddForm, *, status: int = 200) -> Response:
         uncertain=_uncertain(facts),
         **_read_words(read),
     )
+
+
+async def _warn(visit: Visit, facts: Facts, understood: Understood) -> None:
+    """Of recipients that get no mail, where all else is right."""
+    if facts.suppresses and understood.new is not None and not understood.wrong:
+        await warn_of_suppressed(visit.context.database.pool, [understood.new])
 
 
 async def _ways(visit: Visit, understood: Understood) -> Ways:
@@ -161,15 +177,19 @@ async def _recipients_of(visit: Visit, event: EventOut) -> list[Mailbox]:
     return [Mailbox(row["recipient"], row["recipient_name"]) for row in rows]
 
 
-async def _accept_once(visit: Visit, form: AddForm, event: EventCreate) -> EventOut:
+def _files_again(uploads: Uploads) -> list[Problem]:
+    return [Problem(FILES, choose_again(uploads.names))] if uploads.names else []
+
+
+async def _accept_once(visit: Visit, form: AddForm, event: EventCreate, files: Sequence[NewFile]) -> EventOut:
     """A form that is sent twice as it is, by a second click or a reload, makes one event."""
-    body = orjson.dumps(form.values)
+    body = orjson.dumps([form.values, [file.column for file in files]])
     key = f"{form.ticket}.{sha256(body).hexdigest()}"
     keep_s = visit.context.settings.idempotency_seconds
     once = once_only(key, method="POST", path="/add", query="", body=body, keep_s=keep_s)
     for _ in range(_TIMES_ASKED):
         try:
-            return (await accept_once(visit.context, visit.caller, event, once))[0]
+            return (await accept_once(visit.context, visit.caller, event, once, files=files))[0]
         except Conflict:  # the first click's request is still running
             await asyncio.sleep(_STILL_RUNNING_S)
-    return (await accept_once(visit.context, visit.caller, event, once))[0]
+    return (await accept_once(visit.context, visit.caller, event, once, files=files))[0]

@@ -4,24 +4,27 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlencode
 
 import asyncpg
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from janus_mail.delivery.route import Wish, route
 from janus_mail.errors import NotFound
 from janus_mail.events.answers import EventOut
+from janus_mail.events.attachments import MAX_FILES
 from janus_mail.events.dry_run import explain_route
-from janus_mail.events.show import read_event, read_message
+from janus_mail.events.show import read_event, read_file, read_message
 from janus_mail.models.states import FINAL, EventStatus, State
 from janus_mail.pages import queries
-from janus_mail.pages.event_letter import letter_of, sender_among
+from janus_mail.pages.event_letter import mail_of, sender_among
 from janus_mail.pages.event_summary import summary
+from janus_mail.pages.feedback_words import reports
 from janus_mail.pages.group import Group, read_group
+from janus_mail.pages.letter import apart, read_html, read_letter
 from janus_mail.pages.message_rows import Table, message_row
 from janus_mail.pages.progress import legend, progress
 from janus_mail.pages.rendering import show, show_foreign
@@ -30,7 +33,8 @@ from janus_mail.pages.timeline import Aside, Step, way
 from janus_mail.pages.times import number
 from janus_mail.pages.visit import Visit, VisitDep
 from janus_mail.pages.ways import Ways, second_copies, ways
-from janus_mail.pages.words import STATES, STATUSES, Look, count
+from janus_mail.pages.words import STATES, STATUSES, Look, count, listed
+from janus_mail.web.download import download
 from janus_mail.web.pages_of import decode_cursor, encode_cursor
 
 router = APIRouter()
@@ -100,6 +104,9 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
     pace = await pool.fetchrow(queries.PACE, workspace_id, event_id)
     assert pace is not None  # noqa: S101
     tries = await pool.fetch(queries.TRIES, workspace_id, event_id)
+    reported = {
+        row["delivery_status"]: row["many"] for row in await pool.fetch(queries.REPORTED, workspace_id, event_id)
+    }
     page = await _read_messages(visit, event_id, search)
     providers = await providers_of(visit)
     wish = Wish(pace["provider_id"], event.failover, event.from_email)
@@ -125,6 +132,7 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
         progress=progress(counts, event.exactly_sent_at, visit.clock.now),
         legend=_legend(event, counts, search),
         summary=summary(tries, pace["latest_s"], all_sent=event.status is EventStatus.SENT),
+        reports=reports(reported),
         can=_can(event, pace["waiting"]),
         search=search,
         rows=[
@@ -147,10 +155,18 @@ async def preview(visit: VisitDep, event_id: uuid.UUID) -> Response:
     """The mail as its recipient sees it, alone and harmless, for the frame on the event's page."""
     await read_event(visit.context, visit.caller, event_id)
     search = Search.read(visit.request.query_params)
-    letter = await letter_of(visit, event_id, search.opened)
-    if search.view == "html" and letter.html is not None:
-        return show_foreign(letter.html, html=True)
+    content = await mail_of(visit, event_id, search.opened, search.view)
+    if search.view == "html" and (html := await apart(read_html, content)) is not None:
+        return show_foreign(html, html=True)
+    letter = await apart(read_letter, content)
     return show_foreign(letter.source if search.view == "source" else letter.text or "", html=False)
+
+
+@router.get("/events/{event_id}/attachments/{place}")
+async def attachment(visit: VisitDep, event_id: uuid.UUID, place: Annotated[int, Path(ge=0, le=MAX_FILES)]) -> Response:
+    """One of the event's files."""
+    file = await read_file(visit.context, visit.caller, event_id, place)
+    return download(file["filename"], file["content_type"], file["content"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +225,7 @@ async def _read_way(visit: Visit, event: EventOut, search: Search, route: Sequen
     row = await visit.context.database.pool.fetchrow(queries.ASIDE, visit.caller.workspace_id, message.id)
     assert row is not None  # noqa: S101
     aside = Aside(row["caught"], row["resends"], row["next_try_at"], route)
-    return {message.id: way(event, message, message.attempts, visit.clock, aside)}
+    return {message.id: way(event, message, visit.clock, aside)}
 
 
 def _link_of(message_id: uuid.UUID, search: Search, event_id: uuid.UUID, opened: Mapping[uuid.UUID, object]) -> str:
@@ -242,9 +258,9 @@ def _can(event: EventOut, waiting: int) -> Can:
     if under_way:
         said.append(f"{number(under_way)} {'is' if under_way == 1 else 'are'} under way")
     sentence = "; ".join(said) + "." if said else "Nothing has left yet."
-    failed, parked = counts[State.FAILED], counts[State.PARKED]
-    kinds = [f"{number(many)} {word}" for many, word in ((failed, "failed"), (parked, "parked")) if many]
-    return Can(waiting, cancel, sentence, failed + parked, " and ".join(kinds))
+    again = {state: counts[state] for state in (State.FAILED, State.PARKED, State.SUPPRESSED) if counts[state]}
+    kinds = [f"{number(many)} {state}" for state, many in again.items()]
+    return Can(waiting, cancel, sentence, sum(again.values()), listed(kinds) if kinds else "")
 
 
 def _is_moving(event: EventOut, now: datetime, soon: int) -> bool:

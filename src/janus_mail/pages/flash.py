@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Self
 
+from janus_mail.pages.times import number
 from janus_mail.pages.words import count
 
 COOKIE = "janus_done"
@@ -33,6 +34,14 @@ def _resumed(due: int) -> str:
     return f"Sending goes on{now}."
 
 
+def _suppressed(added: int, known: int) -> str:
+    there = f"{'It was' if known == 1 else number(known) + ' were'} there already." if known else ""
+    if not added:
+        return there
+    gets = "it gets no mail" if added == 1 else "they get no mail"
+    return f"{count(added, 'address', 'addresses')} added: {gets} from now on. {there}".rstrip()
+
+
 _SENTENCES: Mapping[str, Callable[..., str]] = {
     "scheduled": lambda: "Scheduled. You can cancel it until it begins to leave.",
     "canceled": _canceled,
@@ -47,9 +56,21 @@ _SENTENCES: Mapping[str, Callable[..., str]] = {
     "switched_on": lambda: "Switched on.",
     "switched_off": lambda: "Switched off: it is left out of the route.",
     "limited": lambda: "The limits are saved.",
+    "provider_added": lambda: "Added, last in the route.",
+    "provider_saved": lambda: "Saved.",
+    "provider_works": lambda: "Saved, and its service knows the credentials.",
+    "provider_fails": lambda: "Saved, but its service did not take the credentials: see there.",
+    "provider_removed": lambda: "Removed. What waited for it goes through the others.",
+    "asked": lambda: "Asked: the answer stands under “Credentials”.",
+    "no_way_to_ask": lambda: "This service offers no way to ask. A test mail shows whether it works.",
     "stopped": lambda: "Stopped: from the next mail on it is not asked.",
     "used_again": lambda: "It is used again, from the next mail on.",
     "resumed": _resumed,
+    "suppressed": _suppressed,
+    "imported_in_part": lambda added, left_out: (
+        f"{count(added, 'address', 'addresses')} added; {count(left_out, 'line')} left out."
+    ),
+    "unsuppressed": lambda: "Taken off the list: it gets mail again.",
     "nothing_changed": lambda: "Nothing was changed: it is no longer as this page showed it.",
 }
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from janus_mail.events.answers import EventOut
+from janus_mail.events.answers import EventOut, MessageDetail, RecipientOut
 from janus_mail.events.show import read_message
 from janus_mail.models.states import FINAL, State
 from janus_mail.pages import queries
+from janus_mail.pages.feedback_words import LOOKS
 from janus_mail.pages.times import number
 from janus_mail.pages.visit import Visit
 from janus_mail.pages.words import STATES, WAITING, Look, count, said_by
@@ -61,15 +62,27 @@ async def read_group(visit: Visit, event: EventOut) -> Group | None:
     many = message.recipients
     if len(many) < 2:
         return None
-    members = [
-        Member(one.address, _ROLES[one.role], _LOOKS[one.state], said_by(one.code, one.response))
-        for one in many[:_MOST_SHOWN]
-    ]
+    members = [_member(one, message) for one in many[:_MOST_SHOWN]]
     over = message.state in FINAL
     have = sum(one.state == "sent" for one in many)
     refused = sum(one.state == "failed" for one in many)
-    counts = {State.SENT: have, State.FAILED: refused, State.SCHEDULED: len(many) - have - refused}
-    return Group(members, len(many) - len(members), _words(have, refused, len(many), over=over), counts)
+    left_out = sum(one.state == "suppressed" for one in many)
+    rest = len(many) - have - refused - left_out
+    counts = {State.SENT: have, State.FAILED: refused, State.SUPPRESSED: left_out, State.SCHEDULED: rest}
+    return Group(members, len(many) - len(members), _words(counts, over=over), counts)
+
+
+def _member(one: RecipientOut, message: MessageDetail) -> Member:
+    """What came back of it later tells more than that it was taken."""
+    look, said = _LOOKS[one.state], said_by(one.code, one.response)
+    if one.state == "sent" and one.delivery_status is not None:
+        address = one.address.lower()
+        reasons = [
+            told.reason for told in message.feedback
+            if told.type == one.delivery_status and (told.recipient or "").lower() == address
+        ]  # fmt: skip
+        look, said = LOOKS[one.delivery_status], next(filter(None, reversed(reasons)), "")
+    return Member(one.address, _ROLES[one.role], look, said)
 
 
 def have_it(have: int, total: int) -> str:
@@ -77,14 +90,17 @@ def have_it(have: int, total: int) -> str:
     return f"{number(have)} of {number(total)} {'has' if have == 1 else 'have'} it"
 
 
-def _words(have: int, refused: int, total: int, *, over: bool) -> str:
+def _words(counts: Mapping[State, int], *, over: bool) -> str:
     """What it means that some have it and others do not."""
-    rest = total - have - refused
+    have, refused, left_out, rest = counts.values()
+    total = sum(counts.values())
     if not have or have == total:
         return ""
     said = [f"{number(have)} of {count(total, 'recipient')} {'has' if have == 1 else 'have'} it."]
     if refused:
         said.append(f"{number(refused)} {'was' if refused == 1 else 'were'} refused or could not be reached.")
+    if left_out:
+        said.append(f"{number(left_out)} {'is' if left_out == 1 else 'are'} suppressed and left out of the mail.")
     if rest and not over:
         others = f"the other {number(rest)}" if rest > 1 else "the one that is left"
         said.append(f"It is tried again for {others} alone: who has it gets it once.")

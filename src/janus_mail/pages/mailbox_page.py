@@ -4,10 +4,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Self
 from urllib.parse import urlencode
 
 import asyncpg
+from cachetools import LRUCache
 from fastapi import APIRouter
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
@@ -15,15 +17,25 @@ from starlette.responses import Response
 from janus_mail.errors import NotFound
 from janus_mail.pages import queries
 from janus_mail.pages.flash import Flash
-from janus_mail.pages.letter import Letter, read_letter
+from janus_mail.pages.letter import Enclosed, Letter, apart, read_file, read_html, read_letter
 from janus_mail.pages.rendering import go_to, show, show_foreign
 from janus_mail.pages.visit import OurForm, Visit, VisitDep
 from janus_mail.providers.registry import KINDS
+from janus_mail.web.download import download as saved_as
 from janus_mail.web.pages_of import decode_cursor, encode_cursor
 
 router = APIRouter()
 
 PAGE = 20
+_GONE = "This mail is not in the mailbox any more."
+
+
+def _characters(letter: Letter) -> int:
+    return 2_000 + len(letter.html or "") + len(letter.text or "") + len(letter.source)
+
+
+# An open page asks again and again, and what was caught never changes.
+_read: LRUCache[tuple[uuid.UUID, uuid.UUID], Letter] = LRUCache(4_000_000, _characters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,7 @@ class OpenedMail:
     message_id: uuid.UUID
     octets: int
     headers: Sequence[tuple[str, str]]
+    files: Sequence[Enclosed]
 
 
 @router.get("/mailbox")
@@ -89,7 +102,7 @@ async def mailbox_page(visit: VisitDep) -> Response:
     if visit.is_update and "was_empty" in visit.request.query_params:
         return Response(status_code=204, headers={"HX-Refresh": "true"})
     row = await _opened_row(visit, place, shown[0]["id"])
-    letter = read_letter(row["content"])
+    letter = await _letter(visit, row["id"])
     views = dict(letter.forms)
     view = place.view if place.view in views else next(iter(views))
     here = Place(place.cursor, str(row["id"]), view)
@@ -113,19 +126,30 @@ async def mailbox_page(visit: VisitDep) -> Response:
 @router.get("/mailbox/{mail_id}/preview")
 async def preview(visit: VisitDep, mail_id: uuid.UUID) -> Response:
     """One form of the mail, alone and harmless, for the frame on its page."""
-    letter = read_letter((await _caught(visit, mail_id))["content"])
     view = visit.request.query_params.get("view")
-    if view == "html" and letter.html is not None:
-        return show_foreign(letter.html, html=True)
+    if view == "html" and (html := await apart(read_html, await _content(visit, mail_id))) is not None:
+        return show_foreign(html, html=True)
+    await _caught(visit, mail_id)
+    letter = await _letter(visit, mail_id)
     return show_foreign(letter.source if view == "source" else letter.text or "", html=False)
 
 
 @router.get("/mailbox/{mail_id}.eml")
 async def download(visit: VisitDep, mail_id: uuid.UUID) -> Response:
     """The bytes as they would have gone over the wire."""
-    row = await _caught(visit, mail_id)
+    content = await _content(visit, mail_id)
     headers = {"Content-Disposition": f'attachment; filename="{mail_id}.eml"', "Cache-Control": "private, no-cache"}
-    return Response(row["content"], media_type="message/rfc822", headers=headers)
+    return Response(content, media_type="message/rfc822", headers=headers)
+
+
+@router.get("/mailbox/{mail_id}/attachments/{place}")
+async def attachment(visit: VisitDep, mail_id: uuid.UUID, place: int) -> Response:
+    """One of the mail's files."""
+    found = await apart(partial(read_file, place=place), await _content(visit, mail_id))
+    if found is None:
+        raise NotFound("This mail has no such file.")
+    file, content = found
+    return saved_as(file.filename, file.content_type, content)
 
 
 @router.post("/mailbox/empty")
@@ -135,10 +159,29 @@ async def empty_mailbox(visit: VisitDep, up_to: uuid.UUID, _form: OurForm) -> Re
     return go_to(visit, "/mailbox", Flash("mailbox_emptied", (gone,)))
 
 
+async def _letter(visit: Visit, mail_id: uuid.UUID) -> Letter:
+    """The mail read, and kept for the next time that the page asks for it. Raises NotFound."""
+    letter = _read.get((visit.caller.workspace_id, mail_id))
+    if letter is None:
+        letter = await apart(read_letter, await _content(visit, mail_id))
+        if _characters(letter) <= _read.maxsize:
+            _read[visit.caller.workspace_id, mail_id] = letter
+    return letter
+
+
+async def _content(visit: Visit, mail_id: uuid.UUID) -> bytes:
+    content: bytes | None = await visit.context.database.pool.fetchval(
+        queries.CAUGHT_CONTENT, visit.caller.workspace_id, mail_id
+    )
+    if content is None:
+        raise NotFound(_GONE)
+    return content
+
+
 async def _caught(visit: Visit, mail_id: uuid.UUID) -> asyncpg.Record:
     row = await visit.context.database.pool.fetchrow(queries.CAUGHT_MAIL, visit.caller.workspace_id, mail_id)
     if row is None:
-        raise NotFound("This mail is not in the mailbox any more.")
+        raise NotFound(_GONE)
     return row
 
 
@@ -184,6 +227,7 @@ def _opened(row: asyncpg.Record, letter: Letter) -> OpenedMail:
         kind=kind.label if kind else row["provider_kind"],
         event_id=row["event_id"],
         message_id=row["message_id"],
-        octets=len(row["content"]),
+        octets=row["octets"],
         headers=letter.headers,
+        files=letter.files,
     )

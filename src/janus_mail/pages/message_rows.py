@@ -9,11 +9,12 @@ import asyncpg
 
 from janus_mail.events.answers import EventOut
 from janus_mail.models.states import State
+from janus_mail.pages.feedback_words import LOOKS, delivery_note
 from janus_mail.pages.group import Group
 from janus_mail.pages.timeline import Step, in_doubt
 from janus_mail.pages.times import Clock, number
 from janus_mail.pages.waiting import Wait, in_full
-from janus_mail.pages.words import STATES, WAITING, Look, explain, met
+from janus_mail.pages.words import STATES, WAITING, Look, explain, met, why_suppressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ def message_row(table: Table, row: asyncpg.Record, href: str, steps: Sequence[St
     if event.send_as == "group" and event.recipients_count > 1 and not note:
         note = f"and {number(event.recipients_count - 1)} more, in one mail"
     look = WAITING if row["state"] == State.SCHEDULED and row["waiting_for"] else STATES[row["state"]]
+    if row["state"] == State.SENT and row["delivery_status"] is not None:
+        look = LOOKS[row["delivery_status"]]
     if row["state"] == State.SENT and group is not None and group.in_part:
         look = group.look
     return MessageRow(
@@ -64,10 +67,14 @@ def _note(table: Table, row: asyncpg.Record) -> str:
             route = [through] if second_copy else table.route
             wait = Wait(row["waiting_for"], row["next_try_at"], route, second_copy=second_copy)
             return in_full(wait, table.clock, met(row["last_error"], through))
+        case State.SENT:
+            return delivery_note(row["delivery_status"], row["provider_name"], row["reason"], heard=row["heard"])
         case State.FAILED:
             return f"{short}: {said}" if said else short
         case State.UNCERTAIN:
             return f"{short}; {in_doubt(table.event, row['resends'], row['next_try_at'], table.clock)}"
         case State.PARKED:
             return f"{short}; your decision"
+        case State.SUPPRESSED:
+            return why_suppressed(row["last_error"])
     return ""

@@ -56,13 +56,16 @@ CAUGHT_BEFORE = "SELECT id FROM captured_mails WHERE workspace_id = $1 AND id > 
 
 # $1 workspace, $2 mail
 CAUGHT_MAIL = """
-    SELECT c.id, c.subject, c.sender, c.recipients, c.content, c.captured_at, c.provider_id,
+    SELECT c.id, c.subject, c.sender, c.recipients, octet_length(c.content) AS octets, c.captured_at, c.provider_id,
            p.name AS provider_name, p.kind AS provider_kind, m.event_id, c.message_id
     FROM captured_mails c
     LEFT JOIN messages m ON m.id = c.message_id
     LEFT JOIN providers p ON p.id = c.provider_id
     WHERE c.workspace_id = $1 AND c.id = $2
 """
+
+# Its bytes. $1 workspace, $2 mail
+CAUGHT_CONTENT = "SELECT content FROM captured_mails WHERE workspace_id = $1 AND id = $2"
 
 # $1 workspace, $2 up to this one: what was caught while the question was open stays
 EMPTY_MAILBOX = """
@@ -177,7 +180,11 @@ SECOND_COPIES = """
 
 _MESSAGE = """
     SELECT m.id, m.recipient, m.recipient_name, m.state, m.due_at, m.next_try_at, m.waiting_for, m.attempt_count,
-           m.sent_at, m.last_error, m.resends, p.name AS provider_name
+           m.sent_at, m.last_error, m.resends, m.delivery_status, p.name AS provider_name,
+           p.heard_at IS NOT NULL AS heard, (
+               SELECT f.reason FROM feedback_events f WHERE f.message_id = m.id AND f.type = m.delivery_status
+               ORDER BY f.occurred_at DESC LIMIT 1
+           ) AS reason
     FROM messages m LEFT JOIN providers p ON p.id = m.provider_id AND p.workspace_id = m.workspace_id
     WHERE m.workspace_id = $1 AND m.event_id = $2
       AND ($3::text IS NULL OR strpos(lower(m.recipient), lower($3)) > 0) AND ($4::text IS NULL OR m.state = $4)
@@ -204,6 +211,12 @@ PACE = """
            count(*) FILTER (WHERE state = 'scheduled' AND next_try_at <= clock_timestamp() + interval '2 seconds')::int
                AS soon
     FROM messages WHERE workspace_id = $1 AND event_id = $2
+"""
+
+# How far the sent mails of an event have come; null for those of which nothing came back. $1 workspace, $2 event
+REPORTED = """
+    SELECT delivery_status, count(*)::int AS many FROM messages
+    WHERE workspace_id = $1 AND event_id = $2 AND state = 'sent' GROUP BY delivery_status
 """
 
 # The mail to look at: the one that is named, else the event's first. $1 workspace, $2 event, $3 message or null
@@ -265,3 +278,6 @@ ASIDE = """
 
 # To use an event again. $1 workspace, $2 event
 RECIPIENTS = "SELECT recipient, recipient_name FROM messages WHERE workspace_id = $1 AND event_id = $2 ORDER BY id"
+
+# Whose address somebody of a workspace reads, most likely. $1 workspace
+OWN_SENDER = "SELECT from_email FROM workspaces WHERE id = $1"

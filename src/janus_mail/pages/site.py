@@ -14,8 +14,12 @@ from janus_mail.pages import (
     mailbox_page,
     parked_page,
     pause_actions,
+    provider_add_page,
+    provider_edit_page,
     provider_history,
+    provider_test_page,
     providers_page,
+    suppressions_page,
 )
 from janus_mail.pages.assets import MOUNTED_AT, Assets
 from janus_mail.pages.pulse import read_pulse
@@ -55,7 +59,11 @@ def install(app: FastAPI) -> None:
         add_page,
         mailbox_page,
         providers_page,
+        provider_add_page,
+        provider_edit_page,
+        provider_test_page,
         provider_history,
+        suppressions_page,
     )
     for router in (*(page.router for page in pages), _router):
         app.include_router(router, include_in_schema=False)

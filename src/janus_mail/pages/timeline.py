@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from janus_mail.events.answers import AttemptOut, EventOut, MessageOut
+from janus_mail.events.answers import AttemptOut, EventOut, MessageDetail, MessageOut
 from janus_mail.models.states import OnUncertain, State
+from janus_mail.pages.feedback_words import happenings
 from janus_mail.pages.times import Clock, exact, milliseconds, rough
 from janus_mail.pages.waiting import Wait, in_full
-from janus_mail.pages.words import by_whom, met, said_by, saying
+from janus_mail.pages.words import by_whom, met, said_by, saying, why_suppressed
 from janus_mail.providers.outcomes import Outcome
 
 _AT_ONCE = timedelta(seconds=2)
@@ -45,13 +46,18 @@ class Aside:
     route: Sequence[str]
 
 
-def way(event: EventOut, message: MessageOut, attempts: Sequence[AttemptOut], clock: Clock, aside: Aside) -> list[Step]:
-    """From being scheduled to where the message is now. `attempts` in their order."""
+def way(event: EventOut, message: MessageDetail, clock: Clock, aside: Aside) -> list[Step]:
+    """From being scheduled to where the message is now, with what came back."""
     steps = [_scheduled(event, message, clock)]
+    attempts = message.attempts
     for place, attempt in enumerate(attempts):
         following = attempts[place + 1] if place + 1 < len(attempts) else None
         step = _tried(attempt, following, message)
         steps.append(replace(step, caught=aside.caught) if attempt.outcome == Outcome.ACCEPTED else step)
+    steps += [
+        Step(one.at, one.icon, one.tone, one.happened, one.matters, said=one.said)
+        for one in happenings(message.feedback, clock, of_group=event.send_as == "group")
+    ]
     last = _now(event, message, attempts, clock, aside)
     return [*steps, last] if last else steps
 
@@ -66,6 +72,9 @@ def _scheduled(event: EventOut, message: MessageOut, clock: Clock) -> Step:
 
 def _tried(attempt: AttemptOut, following: AttemptOut | None, message: MessageOut) -> Step:
     words = saying(attempt.outcome, attempt.code)
+    matters = words.matters
+    if attempt.evidence is not None:
+        matters = f"Nobody knew whether it had arrived, until {attempt.provider.name} told: it has it."
     consequence = _consequence(attempt, following, message)
     return Step(
         # A success is timed by its end, as «left at» is; a failure by its beginning.
@@ -73,7 +82,7 @@ def _tried(attempt: AttemptOut, following: AttemptOut | None, message: MessageOu
         icon=words.icon,
         tone=words.tone,
         happened=words.happened.format(provider=attempt.provider.name),
-        matters=" ".join(filter(None, (words.matters, consequence))),
+        matters=" ".join(filter(None, (matters, consequence))),
         took=milliseconds(attempt.latency_ms) if attempt.latency_ms is not None else "",
         said=said_by(attempt.code, attempt.response),
         precise=True,
@@ -86,7 +95,7 @@ def _consequence(attempt: AttemptOut, following: AttemptOut | None, message: Mes
         late = (attempt.finished_at or attempt.started_at) - message.due_at
         return f"It left {exact(late)} after it was due." if late >= _ON_TIME else "It left on time."
     if following is None:
-        return ""
+        return "So it counts as sent, and is not sent again." if attempt.evidence is not None else ""
     gap = following.started_at - (attempt.finished_at or attempt.started_at)
     when = "at once" if gap < _AT_ONCE else f"{exact(gap)} later"
     if following.provider.id == attempt.provider.id:
@@ -119,7 +128,9 @@ def _now(
         case State.EXPIRED:
             return Step(event.expires_at, "expired", "", "Expired", "It was not to be sent later than this.")
         case State.SUPPRESSED:
-            return Step(None, "suppressed", "", "Suppressed", "This address must not be mailed.")
+            why = why_suppressed(message.last_error)
+            sentence = f"This address must not be mailed{f': {why}' if why else ''}."
+            return Step(None, "suppressed", "", "Suppressed", sentence)
     return None
 
 

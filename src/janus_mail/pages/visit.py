@@ -73,22 +73,31 @@ def guard(context: Context) -> csrf.CsrfGuard:
     return csrf.CsrfGuard(context.settings.require_secret_keys())
 
 
-async def read_form(visit: Visit) -> tuple[FormData, bool]:
+async def read_form(visit: Visit, *, max_files: int = 0) -> tuple[FormData, bool]:
     """What a form sent, and whether it was one of ours."""
-    form = await visit.request.form(max_files=0, max_fields=_MOST_FIELDS, max_part_size=_MOST_OCTETS_A_FIELD)
+    form = await visit.request.form(max_files=max_files, max_fields=_MOST_FIELDS, max_part_size=_MOST_OCTETS_A_FIELD)
     return form, guard(visit.context).fits(visit.request.cookies.get(csrf.COOKIE), form.get(csrf.FIELD))
 
 
-async def _our_form(visit: Annotated[Visit, Depends(_visit)]) -> FormData:
+async def _ours(visit: Visit, max_files: int = 0) -> FormData:
     """Raises `Forbidden` for a form that no page of ours made for this browser."""
-    form, ours = await read_form(visit)
+    form, ours = await read_form(visit, max_files=max_files)
     if not ours:
         raise Forbidden("This form has grown old. Go back, load the page anew and send it again.", code="form_too_old")
     return form
 
 
+async def _our_form(visit: Annotated[Visit, Depends(_visit)]) -> FormData:
+    return await _ours(visit)
+
+
+async def _our_form_with_file(visit: Annotated[Visit, Depends(_visit)]) -> FormData:
+    return await _ours(visit, max_files=1)
+
+
 VisitDep = Annotated[Visit, Depends(_visit)]
 OurForm = Annotated[FormData, Depends(_our_form)]
+OurFormWithFile = Annotated[FormData, Depends(_our_form_with_file)]  # the limit of its path says how large
 
 
 def our_path(text: str) -> str:

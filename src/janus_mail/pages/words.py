@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from janus_mail.models.states import EventStatus, OnUncertain, State
+from janus_mail.models.states import EventStatus, OnUncertain, State, SuppressionReason
 from janus_mail.pages.times import number
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.sandbox import SandboxMode
@@ -45,6 +45,12 @@ STATUSES: Mapping[str, Look] = {
     EventStatus.SUPPRESSED: STATES[State.SUPPRESSED],
 }
 
+REASONS: Mapping[str, str] = {
+    SuppressionReason.HARD_BOUNCE: "Hard bounce",
+    SuppressionReason.COMPLAINT: "Complaint",
+    SuppressionReason.UNSUBSCRIBE: "Unsubscribe",
+    SuppressionReason.MANUAL: "By hand",
+}
 ON_UNCERTAIN: Mapping[str, str] = {OnUncertain.RESEND: "Send once more", OnUncertain.PARK: "Ask me"}
 ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth")
 
@@ -321,6 +327,13 @@ def explain(error: str | None) -> tuple[str, str]:
     # «550 5.1.1» is the code, and most replies begin with its second half.
     said = re.sub(r"^(\d{3}) (\d\.\d+\.\d+) \2\b", r"\1 \2", rest)
     return saying(outcome, " ".join(rest.split()[:2])).short, said
+
+
+def why_suppressed(error: str | None) -> str:
+    """A suppressed message's `last_error` («suppressed: hard bounce, told by SendGrid on 2026-11-21») without its
+    first word."""
+    kind, _, why = (error or "").partition(": ")
+    return why if kind == "suppressed" else ""
 
 
 def by_whom(created_by: str | None) -> str:

@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 Held = TypeVar("Held")
 
 # The statement was right and met another one: the same again will do.
-_COLLISION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+COLLISION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Coalescer(Generic[Item, Answer]):
         while batch:
             try:
                 answers = await self._write([item for item, _ in batch])
-            except _COLLISION:
+            except COLLISION:
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311
             except CONNECTION_LOST as error:
                 if not connection_lost(error):

@@ -3,9 +3,11 @@
 The lock and the kept answer live in the transaction that does the work: either all is there, or nothing.
 """
 
+import asyncio
 import hashlib
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -17,6 +19,7 @@ from janus_mail.web import queries
 from janus_mail.web.context import context_of
 
 MAX_KEY_LENGTH = 256
+_MANY_OCTETS = 2**20  # a thread hashes them
 
 # The header of an answer that was given before, for a route's `responses=`.
 REPLAYED: Final[dict[str, Any]] = {
@@ -110,10 +113,12 @@ async def _once(
 ) -> OnceOnly | None:
     if key is None:
         return None
-    return once_only(
-        key, method=request.method, path=request.url.path, query=request.url.query, body=await request.body(),
+    body = await request.body()
+    once = partial(
+        once_only, key, method=request.method, path=request.url.path, query=request.url.query, body=body,
         keep_s=context_of(request).settings.idempotency_seconds,
     )  # fmt: skip
+    return once() if len(body) < _MANY_OCTETS else await asyncio.to_thread(once)
 
 
 # For a route that creates: null where the request bears no key.

@@ -40,6 +40,7 @@ TAGS: Final[list[dict[str, Any]]] = [
     {"name": "Events", "description": "What you schedule: content, recipients, one time."},
     {"name": "Messages", "description": "One email of an event, and each try to send it."},
     {"name": "Providers", "description": "Your accounts at email services, in the order in which they are tried."},
+    {"name": "Suppressions", "description": "Addresses that get no mail: bounced, complained, unsubscribed."},
     {"name": "Workspace", "description": "Yours: how much waits, and the stop button."},
     {"name": "Form API", "description": "The older form API, kept for scripts written against it."},
     {"name": "Health", "description": "For what watches Janus."},

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from janus_mail.errors import Detail, InvalidInput, UnsupportedMediaType
+from janus_mail.web.body_limit import check_without_files
 from janus_mail.web.errors import REQUEST_ID_HEADER, responses
 
 _ALWAYS = (400, 401, 403, 405, 429, 503)
@@ -26,7 +27,12 @@ class JsonRequest(Request):
 
     async def json(self) -> Any:
         body = await self.body()
-        value = orjson.loads(body)
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            check_without_files(self.scope, len(body), None)
+            raise
+        check_without_files(self.scope, len(body), value)
         if b"\\u0000" in body and _has_nul(value):
             raise json.JSONDecodeError("the character U+0000 is not allowed", "", 0)
         return value
@@ -53,7 +59,8 @@ class ApiRoute(APIRoute):
         handle = super().get_route_handler()
         reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
 
-        takes_nothing = self.body_field is None and not _WITH_BODY.isdisjoint(self.methods or ())
+        reads_itself = "requestBody" in (self.openapi_extra or {})  # no JSON: its endpoint sees to it
+        takes_nothing = self.body_field is None and not reads_itself and not _WITH_BODY.isdisjoint(self.methods or ())
 
         async def strict(request: Request) -> Response:
             if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:

@@ -2,14 +2,33 @@
 
 from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED, PAUSED_ONES
 
+# Why an address is suppressed, for `last_error`: «hard bounce, told by SendGrid on 2026-11-21».
+_WHY = """replace(s.reason, '_', ' ') || ', told by ' || left(s.source, 200)
+           || to_char(s.since AT TIME ZONE 'UTC', '" on "YYYY-MM-DD')"""
+
+# The LIMIT keeps it to one look into the index for each address, whatever the planner thinks of the list.
+_ON_THE_LIST = """CROSS JOIN LATERAL (
+            SELECT reason, source, since FROM suppressions
+            WHERE workspace_id = {0}.workspace_id AND address = lower({0}.{1}) LIMIT 1
+        ) s"""
+
 _LEASE = f"""
     WITH {CLOCK}, {{picked}},
+    listed AS MATERIALIZED (  -- of a group, each of it is looked up when it is read
+        SELECT picked.id, {_WHY} AS why FROM picked {_ON_THE_LIST.format("picked", "recipient")}
+        WHERE (SELECT send_as FROM events WHERE id = picked.event_id AND s.reason IS NOT NULL) = 'individual'
+    ),
     moved AS (
         UPDATE messages m
-        SET state = CASE WHEN m.expires_at > clock.now OR m.expires_at IS NULL THEN 'leased'
-                         WHEN m.resends > 0 THEN 'parked'  -- it may have left: «expired» would be a lie
+        SET state = CASE WHEN (m.expires_at > clock.now OR m.expires_at IS NULL)
+                              AND m.id <> ALL(ARRAY(SELECT id FROM listed)) THEN 'leased'
+                         WHEN m.resends > 0 THEN 'parked'  -- it may have left: any other end would be a lie
                          WHEN m.sent_at IS NOT NULL THEN 'sent'  -- some of its group have it
+                         WHEN m.id = ANY(ARRAY(SELECT id FROM listed)) THEN 'suppressed'
                          ELSE 'expired' END,
+            last_error = coalesce(
+                (SELECT CASE WHEN m.resends > 0 THEN 'it may have left; not sent again, as its address is suppressed: '
+                             ELSE 'suppressed: ' END || why FROM listed WHERE listed.id = m.id), m.last_error),
             fence = m.fence + 1, version = m.version + 1, waiting_for = NULL,
             give_up_at = m.give_up_at + coalesce(clock.now - m.put_off_at, interval '0'), put_off_at = NULL,
             leased_by = $2, lease_expires_at = clock.now + $3 * interval '1 second'
@@ -32,7 +51,7 @@ _LEASE = f"""
 # The first n by time, whoever's they are. $1 n, $2 worker, $3 lease in seconds.
 CLAIM_BY_TIME = _LEASE.format(
     picked=f"""picked AS MATERIALIZED (
-        SELECT m.id FROM messages m
+        SELECT m.id, m.workspace_id, m.event_id, m.recipient FROM messages m
         WHERE m.state = 'scheduled' AND m.next_try_at <= (SELECT now FROM clock) AND {NOT_PAUSED}
         ORDER BY m.next_try_at LIMIT $1
         FOR UPDATE SKIP LOCKED
@@ -44,8 +63,8 @@ CLAIM_BY_TIME = _LEASE.format(
 CLAIM_BY_LANE = _LEASE.format(
     picked=f"""lanes AS (SELECT * FROM unnest($1::int[], $4::smallint[], $5::uuid[]) AS l (k, priority, workspace_id)),
     picked AS MATERIALIZED (
-        SELECT lane.id FROM lanes CROSS JOIN LATERAL (
-            SELECT m.id FROM messages m
+        SELECT lane.* FROM lanes CROSS JOIN LATERAL (
+            SELECT m.id, m.workspace_id, m.event_id, m.recipient FROM messages m
             WHERE m.state = 'scheduled' AND m.priority = lanes.priority AND m.workspace_id = lanes.workspace_id
               AND (m.priority, m.workspace_id, m.next_try_at)
                   <= (lanes.priority, lanes.workspace_id, (SELECT now FROM clock))
@@ -101,8 +120,8 @@ NEXT_DUE_WITHOUT = f"""
 """  # noqa: S608
 
 CONTENT = """
-    SELECT id, version, subject, text, html, from_email, from_name, reply_to, headers, tags, metadata, send_as,
-           group_recipients, recipients_count, provider_id, failover, created_at
+    SELECT id, workspace_id, version, subject, text, html, from_email, from_name, reply_to, headers, attachments, tags,
+           metadata, send_as, group_recipients, recipients_count, provider_id, failover, created_at
     FROM events WHERE id = ANY($1::uuid[])
 """
 
@@ -111,6 +130,13 @@ RESOLVED = """
     SELECT message_id, address FROM message_recipients
     WHERE message_id = ANY($1::uuid[]) AND state IN ('sent', 'failed')
 """
+
+# Who of these groups must not be mailed, and why. $1 uuid[] messages, $2 uuid[] workspaces, $3 text[] addresses.
+SUPPRESSED = f"""
+    SELECT g.message_id, g.address, {_WHY} AS why
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS g (message_id, workspace_id, address)
+         {_ON_THE_LIST.format("g", "address")}
+"""  # noqa: S608
 
 HISTORY = """
     SELECT t.message_id, t.provider_id, t.round, t.outcome, t.code,

@@ -1,6 +1,7 @@
 """The patrol's: what the dead left behind is put right."""
 
 from janus_mail.delivery.queries.clock import CLOCK
+from janus_mail.delivery.queries.evidence import PROVEN, doubt_until
 
 # One holder at a time, by a row: advisory session locks break behind PgBouncer. $1 worker, $2 seconds.
 TAKE_DUTY = """
@@ -12,7 +13,10 @@ TAKE_DUTY = """
 
 LEAVE_DUTY = "UPDATE duties SET until = clock_timestamp() WHERE name = 'patrol' AND holder = $1"
 
-# $1 at most so many, $2 grace in seconds. Answers how many were scheduled again and how many are uncertain.
+_DOUBT_UNTIL = doubt_until("lapsed.lease_expires_at", "$2", "$3", message="m.id", provider="m.provider_id")
+
+# $1 at most so many, $2 grace in seconds, $3 how many to wait for evidence where a provider gives it. Answers how many
+# were scheduled again and how many are uncertain.
 REAP = f"""
     WITH {CLOCK},
     lapsed AS MATERIALIZED (
@@ -33,10 +37,10 @@ REAP = f"""
         SET state = CASE lapsed.state WHEN 'leased' THEN 'scheduled' ELSE 'uncertain' END,
             waiting_for = CASE lapsed.state WHEN 'sending' THEN 'evidence' END,
             next_try_at = CASE lapsed.state WHEN 'leased' THEN m.next_try_at
-                               ELSE lapsed.lease_expires_at + $2 * interval '1 second' END,
+                               ELSE {_DOUBT_UNTIL} END,
             last_error = CASE lapsed.state WHEN 'leased' THEN m.last_error ELSE 'uncertain: lease_expired' END,
             fence = m.fence + 1, version = m.version + 1, leased_by = NULL, lease_expires_at = NULL
-        FROM lapsed WHERE m.id = lapsed.id
+        FROM lapsed, clock WHERE m.id = lapsed.id
         RETURNING m.workspace_id, m.event_id, m.state
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT workspace_id, event_id FROM moved)
@@ -44,14 +48,14 @@ REAP = f"""
            count(*) FILTER (WHERE state = 'uncertain') AS uncertain FROM moved
 """  # noqa: S608
 
-# By policy: once more, or a person decides. $1 at most so many.
+# By policy: once more, or a person decides. What is proven needs neither. $1 at most so many.
 RESOLVE = f"""
     WITH {CLOCK},
     doubtful AS MATERIALIZED (
         SELECT m.id, e.on_uncertain = 'resend' AND m.resends = 0 AND m.cancel_at IS NULL
                      AND (m.expires_at IS NULL OR m.expires_at > (SELECT now FROM clock)) AS again
         FROM messages m JOIN events e ON e.id = m.event_id
-        WHERE m.state = 'uncertain' AND m.next_try_at <= (SELECT now FROM clock)
+        WHERE m.state = 'uncertain' AND m.next_try_at <= (SELECT now FROM clock) AND NOT {PROVEN}
         ORDER BY m.next_try_at LIMIT $1
         FOR UPDATE OF m SKIP LOCKED
     ),

@@ -10,7 +10,7 @@ _BEGUN = f"(state IN ('sending', 'uncertain', 'sent', 'parked') OR ({_WAITS_BEGU
 
 LOCK_MESSAGES = f"""
     SELECT count(*) FILTER (WHERE {_BEGUN})::int AS begun,
-           count(*) FILTER (WHERE state IN ('scheduled', 'leased', 'failed'))::int AS open
+           count(*) FILTER (WHERE state IN ('scheduled', 'leased', 'failed', 'suppressed'))::int AS open
     FROM (
         SELECT state, resends, sent_at FROM messages WHERE workspace_id = $1 AND event_id = $2 ORDER BY id FOR UPDATE
     ) held
@@ -84,11 +84,12 @@ SEND_NOW = """
     SELECT count(*)::int FROM moved
 """
 
-# $3 seconds until it is given up again.
+# What is suppressed still is suppressed again by the claim. $3 seconds until it is given up again.
 RETRY = """
     WITH held AS MATERIALIZED (
         SELECT id FROM messages
-        WHERE workspace_id = $1 AND event_id = $2 AND state IN ('failed', 'parked') ORDER BY id FOR UPDATE
+        WHERE workspace_id = $1 AND event_id = $2 AND state IN ('failed', 'parked', 'suppressed')
+        ORDER BY id FOR UPDATE
     ),
     moved AS (
         UPDATE messages m

@@ -1,6 +1,7 @@
 """A try: begun before anything can leave, finished once, proven late if need be."""
 
 from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED
+from janus_mail.delivery.queries.evidence import doubt_until
 
 # The messages are locked in the order of their ids. `state || ''` keeps the planner from reading a whole partial index
 # for each of them when its statistics say that hardly anything is in that state.
@@ -56,22 +57,27 @@ _CLOSED = """finished_at = clock.now, code = held.code, response = held.response
             dispatched_at = clock.now - (held.latency_ms - held.dispatched_ms) * interval '1 millisecond',
             started_at = clock.now - held.latency_ms * interval '1 millisecond'"""
 
-# $1 worker, $2 lease, $3 grace in seconds, then one array a column. Answers the attempts that are closed as given.
+_DOUBT_UNTIL = doubt_until("g.lease_expires_at", "$3", "$4", message="g.message_id", provider="g.provider_id")
+
+# $1 worker, $2 lease, $3 grace, $4 wait for evidence in seconds, then one array a column. Answers the attempts that are
+# closed as given. `proven`: the mail that it sends once more is known to be there.
 FINISH_OTHERWISE = f"""
     WITH {CLOCK},
     given AS MATERIALIZED (
-        SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::int8[], $7::bool[], $8::uuid[], $9::text[], $10::text[],
-                             $11::text[], $12::text[], $13::text[], $14::int[], $15::int[], $16::text[], $17::float8[],
-                             $18::text[], $19::text[], $20::bool[], $21::text[], $22::bool[])
+        SELECT * FROM unnest($5::uuid[], $6::uuid[], $7::int8[], $8::bool[], $9::uuid[], $10::text[], $11::text[],
+                             $12::text[], $13::text[], $14::text[], $15::int[], $16::int[], $17::text[], $18::float8[],
+                             $19::text[], $20::text[], $21::bool[], $22::text[], $23::bool[])
             AS g (attempt_id, message_id, fence, opened, provider_id, provider_kind, provider_name, outcome, code,
                   response, dispatched_ms, latency_ms, next_state, wait_s, waiting_for, provider_message_id, next_round,
                   last_error, reached)
         ORDER BY message_id
     ),
     held AS MATERIALIZED (
-        SELECT g.*, m.workspace_id, m.attempt_count, m.round, m.lease_expires_at
+        SELECT g.*, m.workspace_id, m.attempt_count, m.round, m.lease_expires_at,
+               m.resends > 0 AND EXISTS (
+                   SELECT FROM attempts t WHERE t.message_id = g.message_id AND t.evidence IS NOT NULL) AS proven
         FROM given g CROSS JOIN LATERAL (
-            SELECT m.workspace_id, m.attempt_count, m.round, m.lease_expires_at FROM messages m
+            SELECT m.workspace_id, m.attempt_count, m.round, m.lease_expires_at, m.resends FROM messages m
             WHERE m.id = g.message_id AND m.fence = g.fence AND m.leased_by = $1
               AND m.state = CASE WHEN g.opened THEN 'sending' ELSE 'leased' END
             FOR UPDATE
@@ -100,23 +106,26 @@ FINISH_OTHERWISE = f"""
     ),
     moved AS (
         UPDATE messages m
-        SET state = CASE WHEN m.cancel_at IS NULL OR g.next_state NOT IN ('scheduled', 'leased') THEN g.next_state
+        SET state = CASE WHEN g.proven THEN 'sent'
+                         WHEN m.cancel_at IS NULL OR g.next_state NOT IN ('scheduled', 'leased') THEN g.next_state
                          WHEN m.resends > 0 THEN 'parked' WHEN g.reached THEN 'sent' ELSE 'canceled' END,
             version = m.version + 1,
             attempt_count = m.attempt_count + CASE WHEN g.opened THEN 0 ELSE 1 END,
             provider_id = g.provider_id,
             provider_message_id = coalesce(g.provider_message_id, m.provider_message_id),
-            sent_at = CASE WHEN g.next_state = 'sent' OR g.reached THEN coalesce(m.sent_at, clock.now) END,
-            last_error = g.last_error,
+            sent_at = CASE WHEN g.next_state = 'sent' OR g.reached OR g.proven THEN coalesce(m.sent_at, clock.now) END,
+            last_error = CASE WHEN NOT g.proven THEN g.last_error END,
             round = m.round + CASE WHEN g.next_round THEN 1 ELSE 0 END,
-            waiting_for = CASE WHEN g.next_state = 'scheduled' AND m.cancel_at IS NULL THEN g.waiting_for
+            waiting_for = CASE WHEN g.proven THEN NULL
+                               WHEN g.next_state = 'scheduled' AND m.cancel_at IS NULL THEN g.waiting_for
                                WHEN g.next_state = 'uncertain' THEN 'evidence' END,
             next_try_at = CASE g.next_state
                 WHEN 'scheduled' THEN least(clock.now + g.wait_s * interval '1 second', m.expires_at)
-                WHEN 'uncertain' THEN g.lease_expires_at + $3 * interval '1 second'
+                WHEN 'uncertain' THEN {_DOUBT_UNTIL}
                 ELSE m.next_try_at END,
-            leased_by = CASE WHEN g.next_state = 'leased' AND m.cancel_at IS NULL THEN m.leased_by END,
-            lease_expires_at = CASE WHEN g.next_state = 'leased' AND m.cancel_at IS NULL
+            leased_by = CASE WHEN g.next_state = 'leased' AND m.cancel_at IS NULL AND NOT g.proven
+                             THEN m.leased_by END,
+            lease_expires_at = CASE WHEN g.next_state = 'leased' AND m.cancel_at IS NULL AND NOT g.proven
                                     THEN clock.now + $2 * interval '1 second' END
         FROM done g, clock
         WHERE m.id = g.message_id
@@ -179,12 +188,14 @@ CAPTURE = """
     ON CONFLICT (id) DO NOTHING
 """
 
-# What became of one recipient of a group; who has it, or was refused for good, stays so.
+# What became of one recipient of a group; who has it, or was refused for good, stays so. Who was suppressed may have
+# been taken off the list.
 RECIPIENT = """
     INSERT INTO message_recipients AS r (message_id, address, workspace_id, role, state, code, response)
     VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (message_id, address) DO UPDATE
-    SET state = excluded.state, code = excluded.code, response = excluded.response WHERE r.state = 'deferred'
+    SET state = excluded.state, code = excluded.code, response = excluded.response
+    WHERE r.state IN ('deferred', 'suppressed')
 """
 
 # A late 250: the attempt was given up as uncertain, and now there is proof. $1 attempt, $2 message, $3 what was said,

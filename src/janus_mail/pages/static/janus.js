@@ -47,3 +47,81 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 
 // What went wrong is read first.
 document.addEventListener("DOMContentLoaded", () => document.getElementById("errors")?.focus())
+
+// A known service fills in what it is reached by; what somebody typed over an earlier one goes with it.
+document.addEventListener("change", ({ target }) => {
+  if (!target.dataset?.fills) return
+  const fills = JSON.parse(target.dataset.fills)
+  const names = new Set(Object.values(fills).flatMap(Object.keys))
+  const chosen = fills[target.value] ?? {}
+  for (const name of names) {
+    const field = document.getElementById(`config.${name}`)
+    const filled = Object.values(fills).map((one) => String(one[name] ?? ""))
+    if (field && (name in chosen || filled.includes(field.value))) {
+      field.value = chosen[name] ?? (field.tagName === "SELECT" ? field.value : "")
+    }
+  }
+})
+
+// The address of a hook is long; where it cannot be copied by a click it can be by hand.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("[data-copies]").forEach((button) => {
+    button.hidden = !navigator.clipboard
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).textContent)
+      button.textContent = "Copied"
+    })
+  })
+})
+
+// The route is put in order by dragging a place; dropped, the whole order is sent. The arrows do the same by keyboard.
+document.addEventListener("DOMContentLoaded", () => {
+  const route = document.querySelector("ol[data-order]")
+  if (!route || route.children.length < 2) return
+  let dragged = null
+  let before = []
+  const order = () => [...route.children].map((item) => item.dataset.id)
+  route.querySelectorAll(".place").forEach((place) => (place.draggable = true))
+  route.addEventListener("dragstart", (event) => {
+    if (!event.target.matches?.(".place")) return
+    dragged = event.target.closest("li")
+    before = [...route.children]
+    event.dataTransfer.effectAllowed = "move"
+    event.dataTransfer.setData("text/plain", dragged.querySelector("h2").textContent)
+    event.dataTransfer.setDragImage(dragged, 0, 0)
+    dragged.classList.add("dragged")
+  })
+  route.addEventListener("dragover", (event) => {
+    const over = dragged && event.target.closest("li.provider")
+    if (!dragged) return
+    event.preventDefault()
+    if (!over || over === dragged) return
+    const box = over.getBoundingClientRect()
+    route.insertBefore(dragged, event.clientY < box.top + box.height / 2 ? over : over.nextSibling)
+  })
+  route.addEventListener("drop", (event) => {
+    if (!dragged) return
+    event.preventDefault()
+    if (order().join() === before.map((item) => item.dataset.id).join()) return
+    const form = document.getElementById(route.dataset.order)
+    form.elements.order.value = order().join()
+    form.submit()
+    before = []
+  })
+  route.addEventListener("dragend", () => {
+    dragged?.classList.remove("dragged")
+    before.forEach((item) => route.append(item)) // not dropped here: as it was
+    dragged = null
+  })
+})
+
+// A file leaves the browser only when the form is sent: until then what will happen is told from its size and name.
+document.addEventListener("htmx:configRequest", ({ detail: { formData } }) => {
+  for (const [name, value] of [...formData]) {
+    if (!(value instanceof File)) continue
+    formData.delete(name)
+    document.querySelectorAll(`input[type=file][name=${name}]`).forEach((input) => {
+      for (const file of input.files) formData.append(name, `${file.size} ${file.name}`)
+    })
+  }
+})
