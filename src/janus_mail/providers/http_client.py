@@ -9,7 +9,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import httpcore
 
@@ -23,12 +24,13 @@ MAX_ANSWER_BYTES = 64 * 1024
 BLOCK_BYTES = 256 * 1024
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Request:
     """What is sent. `path` follows the base URL; `body` may be empty where the method has none."""
 
     path: str
-    headers: Mapping[str, str]
-    body: bytes = b""
+    headers: Mapping[str, str] = field(repr=False)  # a credential is in one of them
+    body: bytes = field(default=b"", repr=False)
     method: str = "POST"
 
 

@@ -15,10 +15,13 @@ from janus_mail.providers.http_config import HttpConfig
 from janus_mail.providers.http_replies import Answer, Problem, Row, classify
 from janus_mail.providers.kind import Kind
 from janus_mail.providers.limits import Limits, keep_within
+from janus_mail.providers.one_line import refuse_line_breaks
 from janus_mail.providers.outcomes import DeliveryError, PolicyRejected, ProviderDown, Uncertain
 from janus_mail.providers.timeouts import HttpTimeouts
 
 C = TypeVar("C", bound=HttpConfig)
+
+_LARGE_BYTES = 256 * 1024  # of files; encoding more takes long enough for others to notice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,6 @@ class Service(Generic[C]):
     problems: Callable[[Answer], Sequence[Problem]]
     rows: tuple[Row, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    most_body_bytes: int | None = None  # of a whole request
     reset_header: str = ""  # in lower case: when it takes requests again, where that is not Retry-After
     check: Callable[[C], Request] | None = None
     verified: Callable[[Answer], Verified | None] | None = None
@@ -68,11 +70,9 @@ class HttpAdapter(Adapter, Generic[C]):
     async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
         fields = mail.fields()
         whole_group(mail, fields)
+        refuse_line_breaks(fields)
         keep_within(self._service.limits, mail, fields)
-        request = self._service.request(self._config, mail, fields)
-        most = self._service.most_body_bytes
-        if most is not None and len(request.body) > most:
-            raise PolicyRejected("too_large", f"{len(request.body)} bytes")
+        request = await self._request_of(mail, fields)
         try:
             return await self._ask(request, mail, dispatch)
         except Uncertain as doubt:
@@ -96,6 +96,17 @@ class HttpAdapter(Adapter, Generic[C]):
 
     async def close(self) -> None:
         await self._client.close()
+
+    async def _request_of(self, mail: Mail, fields: Fields) -> Request:
+        """Of a large mail in a thread: other mail leaves meanwhile."""
+        service = self._service
+        if sum(len(file.content) for file in fields.attachments) > _LARGE_BYTES:
+            request = await asyncio.to_thread(service.request, self._config, mail, fields)
+        else:
+            request = service.request(self._config, mail, fields)
+        if service.limits.octets is not None and len(request.body) > service.limits.octets:
+            raise PolicyRejected("too_large", f"{len(request.body)} bytes")
+        return request
 
     async def _ask(self, request: Request, mail: Mail, dispatch: Dispatch) -> Accepted:
         answer = await self._client.ask(request, dispatch)
