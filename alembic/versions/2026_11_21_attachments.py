@@ -33,22 +33,9 @@ def upgrade() -> None:
         "events",
         sa.Column("attachments", postgresql.JSONB(), server_default=sa.text("'[]'"), nullable=False),
     )
-    with op.get_context().autocommit_block():
-        op.create_index(
-            "ix_events_attachments",
-            "events",
-            ["attachments"],
-            postgresql_using="gin",
-            postgresql_ops={"attachments": "jsonb_path_ops"},
-            postgresql_where=sa.text("attachments <> '[]'"),
-            postgresql_concurrently=True,
-            if_not_exists=True,
-        )
 
 
 def downgrade() -> None:
-    with op.get_context().autocommit_block():
-        op.drop_index("ix_events_attachments", table_name="events", postgresql_concurrently=True, if_exists=True)
-    op.execute("SET lock_timeout = '5s'")
+    op.execute("SET LOCAL lock_timeout = '5s'")
     op.drop_column("events", "attachments")
     op.drop_table("attachments")

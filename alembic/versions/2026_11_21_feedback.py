@@ -26,6 +26,8 @@ def upgrade() -> None:
     op.add_column("providers", sa.Column("heard_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("providers", sa.Column("verification", postgresql.JSONB(), nullable=True))
     op.add_column("message_recipients", sa.Column("delivery_status", sa.Text(), nullable=True))
+    # What was removed keeps no secrets from now on. Those made of MAIL_* may come back, and bring theirs.
+    op.execute("UPDATE providers SET config = '' WHERE deleted_at IS NOT NULL AND NOT from_environment")
     op.create_table(
         "hook_posts",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -68,6 +70,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_feedback_events_message", "feedback_events", ["message_id", "occurred_at"])
     op.create_index("ix_feedback_events_list", "feedback_events", ["workspace_id", "id"])
+    op.create_index(
+        "ix_feedback_events_unmatched",
+        "feedback_events",
+        ["received_at"],
+        postgresql_where=sa.text("message_id IS NULL"),
+    )
 
 
 def downgrade() -> None:

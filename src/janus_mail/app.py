@@ -38,7 +38,8 @@ _BODY_LIMITS: Final = (
     Limit(re.compile(r"(/api)?/suppressions/import"), 32 * MIB),
     Limit(re.compile(r"/send_email/?"), 128 * KIB),
     # Services post many events at once, Mandrill a thousand; a bounce may bring back the mail.
-    Limit(re.compile(r"/hooks/[^/]+/[^/]+(/dsn)?"), 10 * MIB),
+    Limit(re.compile(r"/hooks/[^/]+/[^/]+"), 10 * MIB),
+    Limit(re.compile(r"/hooks/[^/]+/[^/]+/dsn"), 128 * MIB),  # read to its end, of which only the beginning is kept
 )
 
 

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, validation_alias="PORT", ge=1, le=65535)
     public_url: str | None = None
     anonymous_workspace: str | None = None
+    aws_default_credentials: bool = False  # else any workspace might send, and pay, as the server's own AWS role
 
     # -- the worker
     worker_concurrency: int = Field(320, ge=1, le=10_000)  # one workspace gets half, one provider three eighths

@@ -57,7 +57,7 @@ def _start_and_watch(settings: Settings, stack: ExitStack) -> None:
     keys = folder.secret_keys(settings)
     api_key = _prepare_database(database_url, keys, folder)
     lock.publish(url=url, database_url=database_url, redis_url=redis_url)
-    environment = _environment(settings, folder, database_url, redis_url, keys)
+    environment = _environment(settings, folder, url, database_url, redis_url, keys)
     children = {"The API": Child(environment, lambda: ["api"]), "The worker": Child(environment, WorkerCommand())}
     stack.callback(stop, children.values(), _STOP_S)
     for child in children.values():
@@ -124,7 +124,7 @@ async def _prepared(url: str, keys: tuple[str, ...], folder: DataFolder) -> str:
 
 
 def _environment(
-    settings: Settings, folder: DataFolder, database_url: str, redis_url: str, keys: tuple[str, ...]
+    settings: Settings, folder: DataFolder, url: str, database_url: str, redis_url: str, keys: tuple[str, ...]
 ) -> dict[str, str]:
     return {
         **os.environ,
@@ -132,6 +132,7 @@ def _environment(
         "JANUS_ANONYMOUS_WORKSPACE": DEFAULT_WORKSPACE,
         "JANUS_HOST": _HOST,
         "PORT": str(settings.port),
+        "JANUS_PUBLIC_URL": settings.public_url or url,
         "JANUS_DATA_DIR": str(folder.path),
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,

@@ -125,8 +125,9 @@ class WorkerProcess:
         times = CircuitTimes(settings.circuit_open_seconds, settings.circuit_cap_seconds)
         circuits = Circuits(database, times, self._wake_waiting)
         self._book = ProviderBook(
-            database, SecretBox(settings.require_secret_keys()), timeouts(settings), circuits.learn
-        )
+            database, SecretBox(settings.require_secret_keys()), timeouts(settings), circuits.learn,
+            lends=settings.aws_default_credentials,
+        )  # fmt: skip
         self._quotas = Quotas(database)
         permits = Permits(settings.worker_concurrency)
         admission = Admission(circuits, Rates(redis, lambda: self.patrol.live_workers), self._quotas)

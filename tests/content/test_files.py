@@ -238,3 +238,10 @@ def test_a_download_is_called_as_the_file_also_in_old_programs() -> None:
     assert disposition("attachment", 'März"1.pdf') == (
         "attachment; filename=\"M_rz_1.pdf\"; filename*=utf-8''M%C3%A4rz%221.pdf"
     )
+
+
+@pytest.mark.parametrize("turn", ["\u202a", "\u202e", "\u2066", "\u2069"])
+def test_a_name_that_reads_other_than_it_is_is_refused(turn: str) -> None:
+    with pytest.raises(InvalidFile, match="direction"):
+        check_filename(f"a{turn}txt.exe")
+    assert check_filename("\u200eתמונה.png") == "\u200eתמונה.png"  # a mark turns nothing

@@ -27,7 +27,9 @@ def attempt_of(shop: Workshop, hand: Hand, hold: Hold) -> Attempt:
     def fields() -> Fields:
         raise AssertionError("nobody asks for them")
 
-    mail = Mail("janus@example.com", (hold.recipient,), b"Subject: Hi\r\n\r\nHi\r\n", False, "<1@x>", "key", fields)
+    content = b"Subject: Hi\r\n\r\nHi\r\n"
+    to = (hold.recipient,)
+    mail = Mail("janus@example.com", to, lambda: content, len(content), False, "<1@x>", "key", fields)
     provider = ConfiguredProvider(
         id=hand.provider_id, workspace_id=shop.workspace_id, kind="smtp", name="relay", enabled=True, removed=False,
         sandbox=False, from_email=None, from_name=None, sender_domains=None, rate_per_second=None, daily_quota=None,

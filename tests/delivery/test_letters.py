@@ -1,14 +1,22 @@
 """What services that build the bytes themselves are given of a message, up to what one of them receives."""
 
 import socket
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 
+from janus_mail.content.addresses import Mailbox
+from janus_mail.delivery.hold import Try
+from janus_mail.delivery.letters import Letters, outgoing
+from janus_mail.providers.outcomes import Outcome
 from tests.delivery.conftest import Workshop
+from tests.delivery.test_races import Hand
 from tests.providers.fake_http import Act, Reply
 from tests.providers.fake_sendgrid import FakeSendGrid
 from tests.providers.sendgrid_rules import KEY, SENDER_UNVERIFIED, UNAVAILABLE, Refusal
+
+SENDER = Mailbox("news@example.com")
 
 
 @pytest.fixture
@@ -69,6 +77,22 @@ async def test_a_group_goes_through_sendgrid_as_one_mail(shop: Workshop, sendgri
             "bcc": [{"email": "di@example.org"}],
         }
     ]
+
+
+async def test_a_key_is_used_once_a_try_with_this_provider_may_have_left_under_it(shop: Workshop) -> None:
+    await shop.event()
+    hold = await Hand(shop).claim()
+    event = (await Letters(shop.database).of([hold]))[hold.event_id]
+    here, there = uuid.uuid4(), uuid.uuid4()
+    found = []
+    for provider, outcome in [
+        (there, Outcome.UNCERTAIN), (here, Outcome.PROVIDER_DOWN), (here, Outcome.UNCERTAIN),
+        (there, Outcome.THROTTLED), (here, Outcome.THROTTLED),
+    ]:  # fmt: skip
+        hold.history.append(Try(provider, 1, outcome, ""))
+        mail = outgoing(hold, event, SENDER, here).mail
+        found.append((mail.idempotency_key.rpartition("-")[2], mail.key_used))
+    assert found == [("0", False), ("1", False), ("1", True), ("1", True), ("2", False)]
 
 
 @pytest.mark.usefixtures("worker", "provider")

@@ -205,3 +205,37 @@ async def test_a_worker_with_the_setting_keeps_to_it(shop: Workshop) -> None:
             while old in await left(shop):
                 await asyncio.sleep(0.02)
     assert await left(shop) == {young}
+
+
+async def feedback(shop: Workshop, age_days: float, many: int = 1, *, message_id: uuid.UUID | None = None) -> None:
+    provider_id = await shop.provider(f"of {age_days} days {message_id}")
+    await shop.database.pool.execute(
+        """INSERT INTO feedback_events (id, workspace_id, provider_id, message_id, key, type, occurred_at, received_at)
+           SELECT gen_random_uuid(), $1, $2, $3, 'key' || n, 'delivered', now(),
+                  now() - $4::float8 * interval '1 day' FROM generate_series(1, $5::int) n""",
+        shop.workspace_id, provider_id, message_id, age_days, many,
+    )  # fmt: skip
+
+
+async def test_feedback_that_fits_no_message_goes_by_its_own_age(shop: Workshop, keeper: Retention) -> None:
+    await shop.event("ann@example.org")
+    message_id = await shop.database.pool.fetchval("SELECT id FROM messages")
+    await feedback(shop, DAYS + 1, retention.BATCH * 2 + 3)
+    await feedback(shop, DAYS - 1, 2)
+    await feedback(shop, DAYS + 1, 4, message_id=message_id)
+    assert await keeper.tick() == 0
+    left = await shop.database.pool.fetch(
+        "SELECT message_id IS NULL AS unmatched, count(*)::int AS many FROM feedback_events GROUP BY 1 ORDER BY 1"
+    )
+    assert [tuple(row) for row in left] == [(False, 4), (True, 2)]
+
+
+async def test_unmatched_feedback_is_removed_in_small_batches_that_wait_for_no_lock(
+    shop: Workshop, keeper: Retention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 5)
+    await feedback(shop, DAYS + 1, 12)
+    async with shop.database.transaction() as connection, asyncio.timeout(5):
+        await connection.execute("SELECT id FROM feedback_events WHERE key = 'key7' FOR UPDATE")
+        await keeper.tick()
+        assert await shop.database.pool.fetchval("SELECT count(*) FROM feedback_events") == 1

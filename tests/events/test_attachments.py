@@ -86,6 +86,42 @@ async def test_a_content_is_stored_once_however_often_it_is_sent(
     assert {entry["digest"] for row in rows for entry in row["attachments"]} == set(await kept(database))
 
 
+async def test_a_content_that_was_used_within_the_hour_is_shared_by_its_users_and_kept_from_who_removes(
+    database: Database, workspace_id: uuid.UUID
+) -> None:
+    given = (workspace_id, sha256(b"x").digest(), 1, b"x")
+    remove = "SELECT FROM attachments FOR UPDATE SKIP LOCKED"  # as `delivery/queries/files.py` looks at what it removes
+    used_at = "SELECT used_at FROM attachments"
+    await database.pool.execute(queries.KEEP_FILE, *given)
+    first = await database.pool.fetchval(used_at)
+    async with database.transaction() as one, database.transaction() as another, asyncio.timeout(5):
+        await one.execute(queries.KEEP_FILE, *given)
+        await another.execute(queries.KEEP_FILE, *given)  # and does not wait for the other's end
+        assert await database.pool.fetch(remove) == []
+    assert await database.pool.fetchval(used_at) == first
+    await database.pool.execute("UPDATE attachments SET used_at = used_at - interval '61 minutes'")
+    async with database.transaction() as one:
+        await one.execute(queries.KEEP_FILE, *given)
+        assert await database.pool.fetch(remove) == []
+    assert await database.pool.fetchval(used_at) > first
+
+
+async def test_who_finds_a_content_old_that_another_has_just_used_keeps_it_from_who_removes(
+    database: Database, workspace_id: uuid.UUID
+) -> None:
+    given = (workspace_id, sha256(b"x").digest(), 1, b"x")
+    await database.pool.execute(queries.KEEP_FILE, *given)
+    await database.pool.execute("UPDATE attachments SET used_at = '2020-01-01'")
+    async with database.transaction() as second:
+        async with database.transaction() as first:
+            await first.execute(queries.KEEP_FILE, *given)
+            waiting = asyncio.create_task(second.execute(queries.KEEP_FILE, *given))
+            done, _ = await asyncio.wait({waiting}, timeout=0.1)
+            assert not done
+        assert await waiting == "INSERT 0 0"  # it was young by then
+        assert await database.pool.fetch("SELECT FROM attachments FOR UPDATE SKIP LOCKED") == []
+
+
 async def test_many_at_once_with_the_same_files_do_not_stand_in_each_others_way(
     api: httpx.AsyncClient, database: Database
 ) -> None:
@@ -110,7 +146,7 @@ async def test_many_at_once_with_the_same_files_do_not_stand_in_each_others_way(
         ({"content": "A" * 300_000 + "=AAA"}, "This is not base64.", "content"),
         ({"content": "AAA=" + "A" * 300_000}, "This is not base64.", "content"),
         ({"content": "A" * 262_140 + "AAA=" + "AAAA"}, "This is not base64.", "content"),
-        ({"content": ""}, "String should have at least 4 characters", "content"),
+        ({"content": ""}, "This must have at least 4 characters", "content"),
         ({"content": 4711}, "", "content"),
         ({"filename": "../etc/passwd"}, "Give the file's name alone, without a path.", "filename"),
         ({"filename": "C:\\a.txt"}, "Give the file's name alone, without a path.", "filename"),

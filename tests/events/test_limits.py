@@ -78,6 +78,8 @@ def test_another_kind_of_provider_is_no_way_out() -> None:
         ("brevo", {"email_html": "<p>"}, (file("l.png", content_id="l"),), "attachments[0]"),
         ("brevo", {}, (file(), file("März.pdf")), "attachments[1]"),
         ("postmark", {}, (file("x.exe"),), "attachments[0]"),
+        ("mailgun", {"email_html": '<img src="cid:a/b">'}, (file("l.png", content_id="a/b"),), "attachments[0]"),
+        ("mailgun", {"reply_to": ", ".join(f"{'x' * 900} <r{n}@example.com>" for n in range(9))}, (), "reply_to"),
         ("brevo", {"reply_to": "a@example.com, b@example.com"}, (), "reply_to"),
         ("sendgrid", {"headers": {"X-SG-ID": "1"}}, (), "headers.X-SG-ID"),
         ("sendgrid", {"recipients": "jörg@example.com"}, (), "recipients"),
@@ -101,6 +103,17 @@ def test_an_image_without_html_is_a_file_that_every_service_takes() -> None:
 def test_tags_and_metadata_that_stay_behind_are_told() -> None:
     said = warnings(provider("postmark", "P"), provider("smtp", "S"), tags=["one", "two"])
     assert "P does not carry the tag two, which Janus keeps." in said
+    said = warnings(provider("sendgrid", "P"), provider("smtp", "S"), metadata={"status": "new", "order": "4711"})
+    assert said == ["P does not carry the metadata status, which Janus keeps."]
+
+
+@pytest.mark.parametrize("field", ["recipients", "from_name", "reply_to"])
+def test_a_name_that_will_be_cut_is_told(field: str) -> None:
+    warning = "B does not carry the end of names longer than 70 characters, which Janus keeps."
+    for length, told in ((70, []), (71, [warning])):
+        name = "x" * length
+        given: dict[str, Any] = {field: name if field == "from_name" else f"{name} <a@example.com>"}
+        assert warnings(provider("brevo", "B"), provider("smtp"), **given, from_email="b@example.com") == told
 
 
 async def test_a_change_is_held_to_the_same_limits_but_not_one_of_the_time(
@@ -131,3 +144,17 @@ async def test_over_the_api_nothing_is_stored_of_what_is_refused(
         assert (answer.status_code, answer.json()["code"]) == (400, "too_large")
         assert answer.json()["details"][0]["field"] == "attachments"
     assert (await api.get("/api/events")).json()["data"] == []
+
+
+def test_all_who_cannot_carry_it_are_named_in_one_sentence() -> None:
+    names = ("P", "Q", "R")
+    route = [provider("postmark", name) for name in names]
+    big = (file(octets=16_000_000),)
+    assert warnings(*route, provider("brevo", "B"), provider("smtp"), files=big) == [
+        "P, Q and R cannot carry it (it takes up to 10 MB with the files in base64); "
+        "B cannot carry it (it takes up to 20 MB with the files in base64): it goes through the others."
+    ]
+    with pytest.raises(InvalidInput) as refused:
+        warnings(*route, files=big)
+    [detail] = refused.value.details
+    assert detail.message == "P, Q and R: it takes up to 10 MB with the files in base64."

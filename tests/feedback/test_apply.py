@@ -278,6 +278,7 @@ async def test_what_was_worked_on_and_not_committed_is_worked_on_again(
         with pytest.raises(asyncpg.PostgresConnectionError):
             await sendgrid.work.work()
     assert (len(await sendgrid.stored()), await sendgrid.events()) == (1, [])
+    await shop.database.pool.execute("UPDATE hook_posts SET next_try_at = clock_timestamp()")
     await sendgrid.done()
     assert await status_of(shop, message_id) == ("sent", "delivered")
 

@@ -1,5 +1,6 @@
 """Bounces that come as mail."""
 
+import time
 import uuid
 from datetime import UTC, datetime
 
@@ -102,3 +103,50 @@ async def test_answers_and_absence_notes_are_taken_and_gone(shop: Workshop, send
     await sendgrid.bounce(written(AWAY, message_id))
     assert (await sendgrid.events(), await sendgrid.stored()) == ([], [])
     assert await status_of(shop, message_id) == ("sent", None)
+
+
+def bomb(depth: int, filler: bytes) -> bytes:
+    """A MiB of short lines, so many parts within one another."""
+    parts = [b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(depth)]
+    head = b"From: a@b\n" + b"".join(parts) + b"Content-Type: text/plain\n\n"
+    return head + filler * ((2**20 - len(head)) // len(filler))
+
+
+@pytest.mark.parametrize("depth", [1, 10, 200])
+@pytest.mark.parametrize("filler", [b"\n", b"\r", b"--b0x\n"])
+def test_a_mail_nested_ever_deeper_is_read_in_no_time(depth: int, filler: bytes) -> None:
+    begun = time.monotonic()
+    assert read(bomb(depth, filler)) == []
+    assert time.monotonic() - begun < 2  # a tenth of a second on a quiet machine
+
+
+def test_a_report_of_very_many_recipients_is_read_in_no_time() -> None:
+    block = "\nFinal-Recipient: rfc822; {}@example.org\nAction: failed\nStatus: 5.1.1\n"
+    many = "".join(block.format(n) for n in range(50_000)) + "\n--hl--"
+    begun = time.monotonic()
+    told = read(written(HEADLESS.replace("\n--hl--", many), uuid7()))
+    assert 100 < len(told) <= 1000
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("server", BOUNCES)
+def test_what_was_returned_may_be_long_and_deep(server: str) -> None:
+    """The report comes first, and what follows is not needed."""
+    bounce, message_id = BOUNCES[server], uuid7()
+    mail = written(bounce.mail, message_id)
+    end = mail.rstrip().rfind(b"\r\n--")
+    returned = b"".join(b"\r\nContent-Type: multipart/mixed; boundary=x%d\r\n\r\n--x%d" % (n, n) for n in range(30))
+    (happened,) = read(mail[:end] + returned + b"x" * 76 + b"\r\n" * 40_000 + mail[end:])
+    assert (happened.type, happened.message_uuid) == (bounce.type, str(message_id))
+
+
+async def test_of_a_mail_that_came_back_whole_the_beginning_is_kept(shop: Workshop, sendgrid: Service) -> None:
+    message_id = await message_sent(shop, sendgrid.provider_id)
+    whole = written(POSTFIX, message_id) + (b"x" * 76 + b"\r\n") * 150_000
+    assert len(whole) > 11 * 2**20
+    answer = await sendgrid.post(whole, {"content-type": "message/rfc822"}, path="/dsn")
+    assert answer.status_code == 200, answer.text
+    (post,) = await sendgrid.stored()
+    assert post["body"] == whole[: 2**20]
+    await sendgrid.done()
+    assert await status_of(shop, message_id) == ("sent", "bounced_hard")

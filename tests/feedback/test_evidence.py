@@ -110,6 +110,38 @@ async def test_of_a_group_that_was_taken_the_ones_put_off_are_tried_again(shop: 
     assert hold.resolved == {"ann@example.org", "cy@example.org"}
 
 
+async def decided(shop: Workshop, hand: Hand) -> None:
+    """The doubt has lasted as long as it may."""
+    await shop.database.pool.execute("UPDATE messages SET next_try_at = clock_timestamp() WHERE state = 'uncertain'")
+    await hand.patrol.tick()
+
+
+@pytest.mark.parametrize(("told", "state"), [("before", "parked"), ("after", "sent")])
+async def test_what_was_heard_before_a_mail_was_tried_says_nothing_of_that_try(
+    shop: Workshop, sendgrid: Service, told: str, state: str
+) -> None:
+    message_id = await message_sent(shop, sendgrid.provider_id, state="uncertain")
+    assert (await sendgrid.post(batch(event("delivered", message_id)))).status_code == 200
+    if told == "before":
+        await shop.database.pool.execute("UPDATE attempts SET started_at = clock_timestamp()")
+    await sendgrid.done()
+    await shop.database.pool.execute("UPDATE events SET on_uncertain = 'park'")
+    await decided(shop, Hand(shop, grace_s=0))
+    assert (await status_of(shop, message_id))[0] == state
+
+
+async def test_proof_that_comes_while_a_first_try_is_open_is_of_doubt_only(shop: Workshop, sendgrid: Service) -> None:
+    hand = Hand(shop)
+    hand.provider_id = sendgrid.provider_id
+    event_id = await shop.event()
+    hold = await hand.claim()
+    attempt_id = await hand.begin(hold)
+    await sendgrid.tell(event("delivered", hold.id))
+    assert await hand.recorder.finish(hand.finish_of(hold, attempt_id))
+    (attempt,) = await shop.attempts(event_id)
+    assert (attempt["outcome"], attempt["evidence"], attempt["evidence_at"]) == ("accepted", None, None)
+
+
 async def test_what_a_provider_that_posts_feedback_leaves_in_doubt_waits_for_its_word(
     shop: Workshop, sendgrid: Service
 ) -> None:
@@ -248,6 +280,7 @@ async def test_a_worker_killed_in_the_middle_of_its_work_leaves_the_posts_to_the
     )  # fmt: skip
     assert await asyncio.wait_for(worker.wait(), 20) == -signal.SIGKILL
     assert (len(await sendgrid.stored()), await sendgrid.events()) == (5, [])
+    await shop.database.pool.execute("UPDATE hook_posts SET next_try_at = clock_timestamp()")
     await sendgrid.done()
     assert await status_of(shop, message_id) == ("sent", "delivered")
     assert (len(await sendgrid.events()), await sendgrid.stored()) == (5, [])

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -276,6 +277,17 @@ def multipart(fields: dict[str, str]) -> bytes:
     parts = [f'--b0\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{fields[name]}\r\n' for name in fields]
     file = '--b0\r\nContent-Disposition: form-data; name="attachment-1"; filename="a"\r\n\r\n\x00\r\n'
     return "".join([*parts, file, "--b0--\r\n"]).encode()
+
+
+@pytest.mark.parametrize(
+    "filler", [b"\r\n" * 500_000, b"--\r\n" * 200_000, b"--b0\r\n\r\n\r\n" * 100_000], ids=["lines", "dashes", "parts"]
+)
+def test_a_form_nested_ever_deeper_is_refused_in_no_time(filler: bytes) -> None:
+    nested = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(1, 200))
+    begun = time.monotonic()
+    post = post_of(b"--b0\r\n" + nested + filler, {"content-type": "multipart/form-data; boundary=b0"})
+    assert verdict(READER, Config(), post) in {"not_readable", "signature_missing"}
+    assert time.monotonic() - begun < 2
 
 
 @pytest.mark.parametrize(

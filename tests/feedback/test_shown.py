@@ -40,6 +40,16 @@ async def test_the_api_answers_a_message_with_what_came_back_first_first(
     assert [one["delivery_status"] for one in listed] == ["clicked"]
 
 
+async def test_what_came_back_in_one_second_is_told_as_a_mail_goes_on_its_way(
+    shop: Workshop, sendgrid: Service, api: httpx.AsyncClient
+) -> None:
+    message_id = await message_sent(shop, sendgrid.provider_id)
+    words = ("click", "open", "delivered", "processed")
+    await sendgrid.tell(*(event(word, message_id, timestamp=1_700_000_100) for word in words))
+    shown = (await api.get(f"/api/messages/{message_id}")).json()["feedback"]
+    assert [one["type"] for one in shown] == ["queued", "delivered", "opened", "clicked"]
+
+
 async def test_the_api_shows_what_proved_a_mail_in_doubt(
     shop: Workshop, sendgrid: Service, api: httpx.AsyncClient
 ) -> None:

@@ -36,6 +36,16 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a service told of a mail afterwards, so long after the message was due."""
+
+    type: str
+    reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    after_s: float = 4.5
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
     """One message in a state, with its attempts."""
 
@@ -44,6 +54,7 @@ class Mail:
     tries: tuple[Tried, ...] = ()
     name: str | None = None
     waiting_for: str | None = None
+    feedback: tuple[Told, ...] = ()
 
 
 @dataclass(slots=True)
@@ -94,6 +105,19 @@ class Gallery:
                 for row in self._attempts(mail, message["id"], due_at)
             ],
         )
+        await self._insert(
+            "feedback_events",
+            [
+                {
+                    "id": uuid7(), "workspace_id": self.workspace_id, "provider_id": message["provider_id"],
+                    "message_id": message["id"], "key": str(uuid7()), "type": told.type, "recipient": mail.recipient,
+                    "reason": told.reason, "details": dict(told.details),
+                    "occurred_at": due_at + timedelta(seconds=told.after_s),
+                }
+                for mail, message in zip(mails, messages, strict=True)
+                for told in mail.feedback
+            ],
+        )  # fmt: skip
 
     async def caught(self, subject: str, recipient: str, ago_s: float, html: str | None = HTML) -> None:
         """A mail in the mailbox, of a message that was made before it."""
@@ -177,6 +201,7 @@ class Gallery:
             "waiting_for": mail.waiting_for, "priority": 1, "give_up_at": due_at + timedelta(days=1),
             "attempt_count": len(mail.tries), "provider_id": self.providers[last.provider] if last else None,
             "sent_at": _left_at(mail, due_at) if mail.state == "sent" else None, "last_error": _error(mail),
+            "delivery_status": mail.feedback[-1].type if mail.feedback else None,
         }  # fmt: skip
 
     def _attempts(self, mail: Mail, message_id: uuid.UUID, due_at: datetime) -> list[dict[str, Any]]:
@@ -289,11 +314,13 @@ SUPPRESSED = (
     ("no.news@example.net", "unsubscribe", "Mailgun", DAY, None),
     ("purchasing@example.org", "hard_bounce", "Google SMTP", 2 * HOUR, "Quote Q-1187 for 12 bench vices"),
 )
+DELIVERED = Told("delivered", details={"server": "mx1.example.com"})
+BOUNCED = Told("bounced_hard", "550 5.1.1 no such mailbox")
 INVOICE_MAILS = [
-    Mail("ada.lindqvist@example.com", "sent", (SLOW_DOWN, KEY_REFUSED, TAKEN), name="Ada"),
-    Mail("felix.brandt@example.net", "sent", (KEY_REFUSED, TAKEN)),
+    Mail("ada.lindqvist@example.com", "sent", (SLOW_DOWN, KEY_REFUSED, TAKEN), name="Ada", feedback=(DELIVERED,)),
+    Mail("felix.brandt@example.net", "sent", (KEY_REFUSED, TAKEN), feedback=(DELIVERED,)),
     Mail("grace.oduya@example.com", "sent", (KEY_REFUSED, TAKEN)),
-    Mail("info@oldshop.example", "failed", (SLOW_DOWN, NO_MAILBOX)),
+    Mail("info@oldshop.example", "sent", (SLOW_DOWN, TAKEN), feedback=(BOUNCED,)),
     Mail("pietr@example.org", "failed", (SLOW_DOWN, KEY_REFUSED, NO_MAILBOX)),
     Mail("h.tanaka@example.jp", "suppressed"),
     Mail("samir@example.org", "uncertain", (CUT,)),

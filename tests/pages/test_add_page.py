@@ -269,6 +269,7 @@ async def test_an_earlier_event_can_be_used_again(visitor: Visitor, gallery: Gal
     assert values["from_email"] == "billing@northwind.example"
     assert values["metadata"] == "batch = inv-2026-03"
     assert values["expires_at"] == ""
+    assert values["on_uncertain"] == ""  # the workspace's own way, which one of the two is chosen for
     before = await events(database)
     await visitor.send(page, "/add", email_content="No placeholder", email_html="")
     assert await events(database) == before + 1

@@ -227,3 +227,26 @@ def test_odd_files_are_shown_as_far_as_they_go(content: bytes) -> None:
         assert re.fullmatch(r"[a-z0-9.+-]+/[a-z0-9.+-]+", file.content_type)
         assert read_file(content, place) is not None
     read_html(content)
+
+
+@pytest.mark.usefixtures("empty_gallery")
+async def test_an_image_is_shown_where_the_html_names_its_file(visitor: Visitor, database: Database) -> None:
+    page = await visitor.get("/add")
+    assert 'by its file name: <img src="cid:dot.gif">.' in page.main.text
+    files = (("dot.gif", b"GIF89a", "image/gif"), ("dot.gif", b"GIF", "image/gif"), ("other.gif", b"GIF", "image/gif"))
+    await send(visitor, *files, email_html='<p><img src="cid:dot.gif"></p>')
+    assert [one["content_id"] for one in await entries(database)] == ["dot.gif", None, None]
+    assert not any("gap" in w for w in await database.pool.fetchval("SELECT warnings FROM events"))
+
+
+@pytest.mark.usefixtures("empty_gallery")
+async def test_html_that_shows_what_is_not_there_is_warned_of(visitor: Visitor, database: Database) -> None:
+    await send(visitor, ("a.pdf", b"%PDF", "application/pdf"), email_html='<img src="cid:dot.gif"><a href="cid:a.pdf">')
+    said = "The HTML shows cid:dot.gif, cid:a.pdf, but no attachment has that content_id: a gap is seen there."
+    assert said in await database.pool.fetchval("SELECT warnings FROM events")
+
+
+@pytest.mark.usefixtures("empty_gallery")
+async def test_a_file_name_that_turns_its_ending_around_is_refused(visitor: Visitor) -> None:
+    page = await send(visitor, ("a\u202etxt.exe", b"x", "text/plain"), status=400)
+    assert any("turn the direction of its text" in problem for problem in problems(page))

@@ -1,11 +1,12 @@
 """`/events/{id}`: one event and each message's way."""
 
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from janus_mail.pages.times import Clock
 from janus_mail.storage.database import Database
 from tests.pages.conftest import Visitor
-from tests.pages.gallery import CUT, INVOICE, LATER, Gallery, Mail, Tried
+from tests.pages.gallery import AT_SES, CUT, INVOICE, LATER, Gallery, Mail, Tried
 from tests.pages.reading import Element, Page
 
 PARKED = "Card payment did not go through"
@@ -29,7 +30,7 @@ async def test_how_far_it_is_is_told_by_a_bar_and_in_words(visitor: Visitor, gal
     bar = page.main.one("svg", role="progressbar")
     assert (bar["aria-valuenow"], bar["aria-valuemax"], bar["aria-label"]) == ("6", "8", "6 of 8 done")
     legend = page.main.one("div", class_="legend").text
-    assert legend == "6 of 8 done 3 sent 2 failed 1 suppressed 1 uncertain 1 waiting"
+    assert legend == "6 of 8 done 2 delivered 1 sent 1 bounced 1 failed 1 suppressed 1 uncertain 1 waiting"
     assert "Amazon SES asked us to slow down and SendGrid refused our key, so Mailgun took over." in page.main.text
     assert "The latest mail left 1.9 s after it was due." in page.main.text
 
@@ -40,11 +41,49 @@ async def test_the_timeline_tells_why_it_went_through_the_third_provider(visitor
         "Amazon SES asked us to slow down after 118 ms",
         "SendGrid refused our key after 94 ms",
         "Mailgun took the mail after 1,611 ms",
+        "Delivered",
     ]
+    edit = f"/providers/{gallery.providers['SendGrid']}/edit"
+    assert [(a.text, a["href"]) for a in steps(page)[2].all("a")] == [("Put in a new key", edit)]
+    assert not steps(page)[1].all("a")
     assert steps(page)[0].text.endswith("By API key billing-web, 5 h ahead.")
     assert "This mail went on to SendGrid at once." in steps(page)[1].text
     assert steps(page)[2].one("pre").text == "535 5.7.8 Username and password not accepted"
     assert "It left 1.9 s after it was due." in steps(page)[3].text
+
+
+async def test_what_came_back_is_a_part_of_the_bar(visitor: Visitor, gallery: Gallery) -> None:
+    page = await visitor.get(f"/events/{gallery.events[INVOICE]}")
+    parts = page.main.one("svg", role="progressbar").all("rect")
+    assert [part.attributes.get("class", "") for part in parts] == ["good", "bad", "", "warn"]
+    assert [round(float(part["width"])) for part in parts] == [370, 245, 120, 125]  # of 3, 2, 1, 1 of 8, less a gap
+
+
+async def test_a_service_that_was_never_asked_is_told_as_passed_over(visitor: Visitor, gallery: Gallery) -> None:
+    unfit = Tried("Amazon SES", "policy_rejected", "file_type_refused", "It takes no files such as x.exe.")
+    mails = [Mail("a@example.com", "sent", (unfit, replace(AT_SES, provider="Mailgun")))]
+    await gallery.event("With a program", mails, due_in_s=-5, status="sent")
+    page = await opened(visitor, gallery, "With a program", "a@example.com")
+    assert steps(page)[1].one("h3").text == "Passed over: Amazon SES cannot carry this mail"
+    assert "It takes no files such as x.exe. This mail went on to Mailgun at once." in steps(page)[1].text
+    assert not steps(page)[1].all("pre"), "nobody at the service said it"
+    assert page.main.one("tr", class_="open").all("td")[3].text == "1 try"
+
+
+async def test_what_is_suppressed_has_a_time_and_leads_to_the_list(visitor: Visitor, gallery: Gallery) -> None:
+    page = await opened(visitor, gallery, INVOICE, "h.tanaka@example.jp")
+    last = steps(page)[-1]
+    assert last.one("h3").text == "Suppressed"
+    assert last.one("time")
+    listed = await visitor.get(last.one("a")["href"])
+    assert "h.tanaka@example.jp" in listed.main.one("tbody").text
+
+
+async def test_sending_suppressed_mail_again_warns_of_no_refusal(visitor: Visitor, gallery: Gallery) -> None:
+    await gallery.event("To nobody", [Mail("h.tanaka@example.jp", "suppressed")], due_in_s=-5, status="suppressed")
+    event = f"/events/{gallery.events['To nobody']}"
+    question = (await visitor.get(event)).form(f"{event}/retry").text
+    assert question.startswith("Send 1 suppressed email again? An address that is still suppressed gets none.")
 
 
 async def test_a_waiting_message_says_why_and_until_when(visitor: Visitor, gallery: Gallery) -> None:
@@ -79,7 +118,7 @@ async def test_what_waits_can_be_canceled_and_the_page_says_how_many_were_too_la
         "Cancel 1 email that has not left? 6 are done and cannot be called back; 1 is under way."
     )
     after = await visitor.send(page, f"{event}/cancel")
-    assert "1 email canceled. For 4 emails it was too late." in after.main.one("p", class_="good").text
+    assert "1 email canceled. For 5 emails it was too late." in after.main.one("p", class_="good").text
     assert "Canceled" in after.main.text
     again = await visitor.get(event)
     assert not again.main.all("p", class_="good"), "it is said once"
@@ -89,10 +128,10 @@ async def test_what_waits_can_be_canceled_and_the_page_says_how_many_were_too_la
 async def test_failed_messages_can_be_sent_again(visitor: Visitor, gallery: Gallery) -> None:
     event = f"/events/{gallery.events[INVOICE]}"
     page = await visitor.get(event)
-    assert "Send 2 failed and 1 suppressed emails again?" in page.form(f"{event}/retry").text
+    assert "Send 1 failed and 1 suppressed emails again?" in page.form(f"{event}/retry").text
     after = await visitor.send(page, f"{event}/retry")
-    assert "3 emails go out again." in after.main.text
-    assert "4 waiting" in after.main.one("div", class_="legend").text
+    assert "2 emails go out again." in after.main.text
+    assert "3 waiting" in after.main.one("div", class_="legend").text
 
 
 async def test_a_pending_event_can_be_sent_now(visitor: Visitor, gallery: Gallery, database: Database) -> None:

@@ -152,7 +152,7 @@ async def test_everything_that_is_wrong_is_told_at_its_field_and_what_was_typed_
         "config.host": "A server is needed.",
         "config.port": "This is not a whole number.",
         "from_email": "An email address must have an @-sign.",
-        "rate_per_second": "Input should be greater than 0.",
+        "rate_per_second": "This must be more than 0.",
         "daily_quota": "This is not a whole number.",
     }
     links = [a["href"].removeprefix("#") for a in page.main.one("div", id="errors").all("a")]
@@ -252,8 +252,8 @@ async def test_settings_that_no_key_opens_can_be_typed_anew(
 
 async def test_a_provider_is_removed_after_a_question(visitor: Visitor, empty_gallery: Gallery, relay: str) -> None:
     page = await visitor.get(f"{relay}/edit")
-    question = page.main.one("details", class_="confirm")
-    assert "Remove Relay ?" in question.text
+    questions = [details.text for details in page.main.all("details", class_="confirm")]
+    assert any("Remove Relay ?" in text for text in questions)
     page = await visitor.send(page, f"{relay}/remove")
     assert "Removed." in page.main.text
     assert "Relay" not in [h2.text for h2 in page.main.all("h2")]
@@ -382,3 +382,30 @@ def test_a_form_can_be_drawn_from_any_schema() -> None:
     assert read(drawn["names"], " a, b\nc,,") == ["a", "b", "c"]
     assert read(drawn["share"], "2,5") == 2.5
     assert drawn["many"].control is Control.WHOLE
+
+
+async def test_the_first_real_provider_says_that_mail_leaves_from_now_on(
+    visitor: Visitor, empty_gallery: Gallery
+) -> None:
+    said = "from now on mail leaves for the world; the sandboxes take only mail that names them."
+    for address in (SMTP_ADD, "/providers/add/sendgrid"):
+        page = await visitor.get(address)
+        assert page.main.text.count(said) == 2  # beside the box, and in «What will happen»
+    await empty_gallery.provider("Real", "sendgrid", sandbox=False)
+    page = await visitor.get(SMTP_ADD)
+    assert said not in page.main.text
+    assert "It comes last in the route." in page.main.text
+
+
+async def test_what_is_needed_is_marked_and_all_that_is_missing_is_told_at_once(
+    visitor: Visitor, empty_gallery: Gallery
+) -> None:
+    address = "/providers/add/mailgun"
+    page = await visitor.get(address)
+    marked = [e["for"] for e in page.main.all("label") if e.text.endswith("(needed)")]
+    assert marked == ["config.api_key", "config.domain"]
+    page = await visitor.send(page, address, {"name": "M"}, status=400)
+    assert wrong(page) == {
+        "config.api_key": "An API key is needed.",
+        "config.domain": "The domain to send through is needed.",
+    }

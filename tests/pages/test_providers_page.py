@@ -136,6 +136,35 @@ async def test_a_real_provider_shows_where_it_leads_and_how_its_last_try_ended(
     assert "Last try: refused our key" in place(page, "Office relay").text
 
 
+async def test_neither_tests_nor_what_was_never_asked_count_as_todays_mail(
+    visitor: Visitor, empty_gallery: Gallery
+) -> None:
+    unfit = Tried("Amazon SES", "policy_rejected", "too_large", "12345 bytes")
+    refused = Tried("Amazon SES", "message_rejected", "550 5.6.0", "no")
+    await empty_gallery.event("Large", [Mail("a@example.com", "failed", (unfit,))], due_in_s=-1, status="failed")
+    test = [Mail("b@example.com", "failed", (refused,))]
+    await empty_gallery.event("Test of it", test, due_in_s=-1, status="failed", failover=False)
+    await empty_gallery.database.pool.execute(
+        "UPDATE attempts SET worker_id = provider_id WHERE message_id IN (SELECT id FROM messages WHERE event_id = $1)",
+        empty_gallery.events["Test of it"],
+    )
+    today = numbers(await visitor.get("/providers"), "Amazon SES")
+    assert today == {"Caught today": "0", "Failed": "0", "Passed on": "0"}
+    rows = (await visitor.get("/")).main.one("tbody").all("tr")
+    assert [[chip.text for chip in row.all("span", class_="chip")] for row in rows] == [["Test"], []]
+
+
+async def test_accounts_of_one_service_are_told_apart(visitor: Visitor, empty_gallery: Gallery) -> None:
+    config = {"domain": "mg.northwind.example", "region": "eu", "api_key": "key-1234567890abcdef1234a09c"}
+    await empty_gallery.provider("Mailgun", "mailgun", sandbox=False, config=config)
+    token = {"server_token": "01234567-89ab-cdef-0123-456789abcdef", "message_stream": "outbound"}
+    await empty_gallery.provider("Postmark", "postmark", sandbox=False, config=token)
+    page = await visitor.get("/providers")
+    assert "mg.northwind.example · EU · key •••• a09c" in place(page, "Mailgun").text
+    assert "outbound · key •••• cdef" in place(page, "Postmark").text
+    assert "1234567890" not in page.html
+
+
 async def test_numbers_are_renewed_without_touching_the_dials(visitor: Visitor, gallery: Gallery) -> None:
     live = (await visitor.get("/providers")).root.one("div", id="live")
     parts = live["hx-select-oob"].split(",")

@@ -13,7 +13,8 @@ from janus_mail.pages.progress import progress
 from janus_mail.pages.pulse import pulse_words
 from janus_mail.pages.spark import spark
 from janus_mail.pages.times import Clock, exact, milliseconds, rough, size, utc_offset, zone_choices
-from janus_mail.providers.outcomes import Outcome
+from janus_mail.providers import brevo, mailgun, mailtrap, mandrill, resend, sendgrid, ses
+from janus_mail.providers.outcomes import Outcome, ProviderBroken
 from janus_mail.providers.sandbox import SandboxMode
 
 NOW = datetime(2026, 3, 12, 13, 24, tzinfo=UTC)  # a Thursday, 14:24 in Berlin
@@ -40,8 +41,8 @@ def test_no_two_states_look_alike_but_for_colour() -> None:
         (Outcome.PROVIDER_DOWN, "timeout", "{provider} did not answer in time"),
         (Outcome.PROVIDER_BROKEN, "535 5.7.8", "{provider} refused our key"),
         (Outcome.PROVIDER_BROKEN, "535", "{provider} refused our key"),
-        (Outcome.PROVIDER_BROKEN, "553 5.1.8", "{provider} did not accept the sender"),
-        (Outcome.PROVIDER_BROKEN, "550 5.4.5", "The quota at {provider} was used up"),
+        (Outcome.PROVIDER_BROKEN, "553 5.1.8", "{provider} has not verified this sender"),
+        (Outcome.PROVIDER_BROKEN, "550 5.4.5", "Our quota at {provider} is used up"),
         (Outcome.PROVIDER_BROKEN, "521", "{provider} took none of our mail"),
         (Outcome.THROTTLED, "450 4.7.1", "{provider} asked us to slow down"),
         (Outcome.RECIPIENT_REJECTED, "550 5.1.1", "There is no such mailbox"),
@@ -55,6 +56,75 @@ def test_no_two_states_look_alike_but_for_colour() -> None:
 )
 def test_each_way_a_try_can_end_is_said_plainly(outcome: str | None, code: str | None, happened: str) -> None:
     assert words.saying(outcome, code).happened == happened
+
+
+_UNVERIFIED = "Email address is not verified. The following identities failed the check in region EU-WEST-1: a@b.c"
+
+
+@pytest.mark.parametrize(
+    ("code", "response", "short"),
+    [
+        ("403 UnrecognizedClientException", "The security token is invalid.", "refused our key"),
+        ("403 InvalidSignatureException", "", "refused our key"),
+        ("403 InvalidClientTokenId", "", "refused our key"),
+        ("403 SignatureDoesNotMatch", "", "refused our key"),
+        ("403 ExpiredTokenException", "", "refused our key"),
+        ("400 AccountSuspendedException", "", "has suspended our account"),
+        ("400 SendingPausedException", "", "has suspended our account"),
+        ("429 TooManyRequestsException", "Daily message quota exceeded.", "our quota there is used up"),
+        ("400 MailFromDomainNotVerifiedException", "", "sender not verified"),
+        ("400 MessageRejected", _UNVERIFIED, "sender not verified"),
+        ("500 Invalid_Key", "Invalid API key", "refused our key"),
+        ("500 PaymentRequired", "", "our quota there is used up"),
+        ("500 PoorReputation", "", "has suspended our account"),
+        ("200 unsigned", "", "sender not verified"),
+        ("403 invalid_api_key", "API key is invalid", "refused our key"),
+        ("400 validation_error", "API key is invalid", "refused our key"),
+        ("403 validation_error", "The x.example domain is not verified.", "sender not verified"),
+        ("403 validation_error", "You can only send testing emails to your own", "account only for tests"),
+        ("429 daily_quota_exceeded", "", "our quota there is used up"),
+        ("451 security_error", "", "has suspended our account"),
+        ("401 10", "No Account or Server API tokens were supplied", "refused our key"),
+        ("422 10", "", "refused our key"),
+        ("422 401", "Sender signature not confirmed", "sender not verified"),
+        ("422 400", "", "sender not verified"),
+        ("422 405", "Not allowed to send", "our quota there is used up"),
+        ("422 412", "", "account only for tests"),
+        ("422 413", "", "has suspended our account"),
+        ("401 unauthorized", "Key not found", "refused our key"),
+        ("402 not_enough_credits", "", "our quota there is used up"),
+        ("400 account_under_validation", "", "has suspended our account"),
+        ("401", "Maximum credits exceeded", "our quota there is used up"),
+        ("401", "The provided authorization grant is invalid, expired, or revoked", "refused our key"),
+        ("403", "The from address does not match a verified Sender Identity.", "sender not verified"),
+        ("403", "Domain x is not allowed to send: please activate your account", "has suspended our account"),
+        ("429", "Your plan limit was reached: monthly limit", "our quota there is used up"),
+        ("405", "Method Not Allowed", "took none of our mail"),
+    ],
+)
+def test_a_refusal_of_a_service_has_its_words(code: str, response: str, short: str) -> None:
+    assert words.saying(Outcome.PROVIDER_BROKEN, code, response).short == short
+
+
+def test_every_row_of_the_services_that_names_a_refusal_is_told() -> None:
+    """No code with which a service refuses us is told as no more than that it took nothing."""
+    vague = {"Unknown_Subaccount", "Unknown_Pool", "Unknown_Template", "MessageRejected", "ValidationError"}
+    tables = (brevo.ROWS, mailgun.ROWS, mailtrap.ROWS, mandrill.ROWS, resend.ROWS, sendgrid.ROWS, ses.ROWS)
+    for row in (row for rows in tables for row in rows if row.code and row.code not in vague):
+        error = row.error("", "")
+        if isinstance(error, ProviderBroken):
+            said = words.saying(Outcome.PROVIDER_BROKEN, f"403 {row.code}")
+            assert said.short != "took none of our mail", row.code
+
+
+def test_a_check_of_credentials_speaks_of_no_mail() -> None:
+    for outcome in Outcome:
+        for code in ("", "timeout", "disconnected", "pool_timeout", "405"):
+            said = words.saying_when_asked(outcome, code)
+            if outcome not in (Outcome.ACCEPTED, Outcome.THROTTLED):
+                assert "mail" not in f"{said.happened} {said.short}".lower().replace("our other mail", ""), said
+                assert "mail was not complete" not in said.matters
+    assert words.saying_when_asked(Outcome.PROVIDER_BROKEN, "403").happened == "{provider} refused us"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +244,21 @@ def test_what_was_done_is_said(cookie: str, sentence: str) -> None:
     assert flash is not None
     assert flash.sentence == sentence
     assert Flash.read(flash.written()) == flash
+
+
+@pytest.mark.parametrize(
+    ("cookie", "tone", "icon"),
+    [
+        ("provider_works", "good", "sent"),
+        ("provider_fails", "bad", "alert"),
+        ("provider_unasked", "warn", "alert"),
+        ("nothing_changed", "warn", "alert"),
+    ],
+)
+def test_what_went_wrong_is_not_told_as_a_success(cookie: str, tone: str, icon: str) -> None:
+    flash = Flash.read(cookie)
+    assert flash is not None
+    assert (flash.tone, flash.icon) == (tone, icon)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,11 @@ class Case:
     retry_after_s: float | None = None
 
 
+def case(said: str, reply: Reply, outcome: Outcome, scope: str | None = None, after_s: float | None = None) -> Case:
+    """The same in one line."""
+    return Case(said=said, reply=reply, outcome=outcome, scope=scope, retry_after_s=after_s)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """One service.

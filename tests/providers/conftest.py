@@ -1,9 +1,11 @@
 """Servers, certificates and adapters for the provider tests. Nothing here needs PostgreSQL or Redis."""
 
+import asyncio
 import datetime as dt
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from janus_mail.providers import sendgrid
-from janus_mail.providers.contract import Address, Fields, Mail
+from janus_mail.providers.contract import Adapter, Address, Fields, Mail
 from janus_mail.providers.http_service import HttpAdapter
+from janus_mail.providers.registry import adapter_for
 from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_opening import SmtpTimeouts
-from janus_mail.providers.timeouts import HttpTimeouts
+from janus_mail.providers.timeouts import HttpTimeouts, Timeouts
 
+from .bench import Bench
 from .composed import composed
+from .fake_http import FakeHttp, Step
 from .fake_sendgrid import FakeSendGrid
 from .scripted_smtp import ScriptedSmtp
 from .sendgrid_rules import KEY
@@ -62,11 +67,20 @@ class Hold:
             raise self._refuse_last_byte
 
 
+class TimedHold(Hold):
+    """Asks a database meanwhile, whose driver sets a timer of minutes: that keeps the context of who set it."""
+
+    async def before_dispatch(self) -> None:
+        await super().before_dispatch()
+        asyncio.get_running_loop().call_later(300, int)
+
+
 def mail_to(*recipients: str, content: bytes = CONTENT, **changes: Any) -> Mail:
     fields: dict[str, Any] = {
         "sender": "a@example.com",
         "recipients": recipients or ("b@example.net",),
-        "content": content,
+        "content": lambda: content,
+        "size": len(content),
         "smtputf8": False,
         "message_id": "<1@example.com>",
         "idempotency_key": "key-1",
@@ -177,6 +191,39 @@ async def sendgrid_to() -> AsyncIterator[ToSendGrid]:
         return adapters[-1]
 
     yield connect
+    for adapter in adapters:
+        await adapter.close()
+
+
+@pytest.fixture
+async def serve_http() -> AsyncIterator[Callable[..., Awaitable[FakeHttp]]]:
+    """Starts the service of a `Bench`, which does these steps first."""
+    servers: list[FakeHttp] = []
+
+    async def start(bench: Bench, *steps: Step) -> FakeHttp:
+        server = bench.fake()
+        server.script(*steps)
+        servers.append(await server.start())
+        return server
+
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+@pytest.fixture
+async def connect_http() -> AsyncIterator[Callable[..., Adapter]]:
+    """Makes the adapter of a `Bench` to such a service."""
+    adapters: list[Adapter] = []
+
+    def to(bench: Bench, server: FakeHttp | str, *, read_s: float = 3.0, **config: object) -> Adapter:
+        url = server if isinstance(server, str) else server.url
+        http = replace(SHORT_HTTP, read_s=read_s)
+        given = {**bench.config, "endpoint": url, **config}
+        adapters.append(adapter_for(bench.kind, given, timeouts=Timeouts(http=http)))
+        return adapters[-1]
+
+    yield to
     for adapter in adapters:
         await adapter.close()
 

@@ -13,8 +13,8 @@ from typing import Any
 from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.outcomes import Outcome
 
-from .bench import Bench, Case
-from .fake_http import ID, FakeHttp, Reply, Request, TakenMail
+from .bench import Bench, case
+from .fake_http import ADDRESS, ID, FakeHttp, Reply, Request, TakenMail
 
 KEY = "xkeysib-fake-key-for-tests"
 SENDERS = {"example.com"}
@@ -26,7 +26,6 @@ FIELDS: Mapping[str, type] = {
 }  # fmt: skip
 ENDINGS = {"xlsx", "docx", "csv", "pdf", "txt", "gif", "jpg", "jpeg", "png", "html", "zip", "xml", "ics", "mp3", "mp4"}
 TYPES = {"pdf": "application/pdf", "png": "image/png", "csv": "text/csv", "txt": "text/plain"}
-ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]')
 SPECIAL_HEADERS = {"x-mailin-custom", "x-sib-sandbox", "idempotencykey", "sender.ip"}
 STANDARD_HEADERS = {"message-id", "from", "to", "cc", "bcc", "subject", "date", "reply-to", "sender"}
@@ -189,10 +188,6 @@ def _labels(mail: Mapping[str, Any]) -> Iterator[Words]:
         yield 400, "invalid_parameter", "tags should be a list of strings"
 
 
-def _case(said: str, reply: Reply, outcome: Outcome, scope: str | None = None, after_s: float | None = None) -> Case:
-    return Case(said=said, reply=reply, outcome=outcome, scope=scope, retry_after_s=after_s)
-
-
 _NO_SENDER = "Sending has been rejected because the sender you used a@example.com is not valid. Validate your sender …"
 _INVALID = "invalid_parameter"
 
@@ -205,30 +200,30 @@ BENCH = Bench(
         {"inline_files", "utf8_filenames", "utf8_headers", "several_reply_to", "message_id", "text_only"}
     ),
     cases=(
-        _case("key", KEY_NOT_FOUND, Outcome.PROVIDER_BROKEN, "provider"),
-        _case("unknown IP", refusal(401, "unauthorized", "We have detected you are using an unrecognised IP address"),
+        case("key", KEY_NOT_FOUND, Outcome.PROVIDER_BROKEN, "provider"),
+        case("unknown IP", refusal(401, "unauthorized", "We have detected you are using an unrecognised IP address"),
               Outcome.PROVIDER_BROKEN, "provider"),
-        _case("credits", refusal(400, "not_enough_credits", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("credits, 402", refusal(402, "not_enough_credits", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("validation", refusal(402, "account_under_validation", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("not activated", refusal(403, "permission_denied", "Your SMTP account is not yet activated."),
+        case("credits", refusal(400, "not_enough_credits", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("credits, 402", refusal(402, "not_enough_credits", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("validation", refusal(402, "account_under_validation", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("not activated", refusal(403, "permission_denied", "Your SMTP account is not yet activated."),
               Outcome.PROVIDER_BROKEN, "provider"),
-        _case("no sender", refusal(400, _INVALID, "valid sender email required"), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("sender", refusal(400, _INVALID, _NO_SENDER), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("to", refusal(400, _INVALID, "email is not valid in to"), Outcome.RECIPIENT_REJECTED),
-        _case("reply-to", refusal(400, _INVALID, "email is not valid in replyTo"), Outcome.MESSAGE_REJECTED),
-        _case("missing", refusal(400, "missing_parameter", "subject is missing"), Outcome.MESSAGE_REJECTED),
-        _case("range", refusal(400, "out_of_range", "…"), Outcome.MESSAGE_REJECTED),
-        _case("bad request", refusal(400, "bad_request", "…"), Outcome.MESSAGE_REJECTED),
-        _case("a double that is none", DUPLICATE, Outcome.UNCERTAIN),
-        _case("another double", refusal(400, "duplicate_request", "…"), Outcome.UNCERTAIN),
-        _case("not found", refusal(404, "document_not_found", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("method", refusal(405, "method_not_allowed", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("not acceptable", refusal(406, "not_acceptable", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("too large", refusal(413, "bad_request", "…"), Outcome.MESSAGE_REJECTED),
-        _case("throttled", refusal(429, "too_many_requests", "…", RATES), Outcome.THROTTLED, after_s=3),
-        _case("500", refusal(500, "internal_server_error", "…"), Outcome.PROVIDER_DOWN),
-        _case("503", refusal(503, "service_unavailable", "…"), Outcome.PROVIDER_DOWN),
+        case("no sender", refusal(400, _INVALID, "valid sender email required"), Outcome.PROVIDER_BROKEN, "sender"),
+        case("sender", refusal(400, _INVALID, _NO_SENDER), Outcome.PROVIDER_BROKEN, "sender"),
+        case("to", refusal(400, _INVALID, "email is not valid in to"), Outcome.RECIPIENT_REJECTED),
+        case("reply-to", refusal(400, _INVALID, "email is not valid in replyTo"), Outcome.MESSAGE_REJECTED),
+        case("missing", refusal(400, "missing_parameter", "subject is missing"), Outcome.MESSAGE_REJECTED),
+        case("range", refusal(400, "out_of_range", "…"), Outcome.MESSAGE_REJECTED),
+        case("bad request", refusal(400, "bad_request", "…"), Outcome.MESSAGE_REJECTED),
+        case("a double that is none", DUPLICATE, Outcome.UNCERTAIN),
+        case("another double", refusal(400, "duplicate_request", "…"), Outcome.UNCERTAIN),
+        case("not found", refusal(404, "document_not_found", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("method", refusal(405, "method_not_allowed", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("not acceptable", refusal(406, "not_acceptable", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("too large", refusal(413, "bad_request", "…"), Outcome.MESSAGE_REJECTED),
+        case("throttled", refusal(429, "too_many_requests", "…", RATES), Outcome.THROTTLED, after_s=3),
+        case("500", refusal(500, "internal_server_error", "…"), Outcome.PROVIDER_DOWN),
+        case("503", refusal(503, "service_unavailable", "…"), Outcome.PROVIDER_DOWN),
     ),
     odd_successes=(
         Reply(201, b'{"messageId":""}'), Reply(201, b'{"messageIds":["<1@x>"]}'), Reply(200, b'{"messageId":"<1@x>"}'),

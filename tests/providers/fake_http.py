@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import random
+import re
 import socket
 import ssl
 import struct
@@ -38,7 +39,13 @@ class Act(Enum):
     TRICKLE = auto()  # the mail is taken; the answer comes bit by bit and never ends
 
 
+# What a service takes for an address: ASCII, and the local part without quotes.
+ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 ID = "{the id}"  # stands in a reply for the id under which the mail is taken
+
+
+class Complaint(Exception):
+    """What makes up the answer of a service that refuses a request."""
 
 
 class Refusal(NamedTuple):

@@ -13,8 +13,8 @@ from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.http_parts import base64_of
 from janus_mail.providers.outcomes import Outcome
 
-from .bench import Bench, Case
-from .fake_http import ID, FakeHttp, Reply, Request, Step, TakenMail
+from .bench import Bench, Case, case
+from .fake_http import ADDRESS, ID, FakeHttp, Reply, Request, Step, TakenMail
 
 KEY = "0123456789abcdef0123456789abcdef-fa4e0000-fa4e0001"
 DOMAIN = "mg.example.com"
@@ -31,7 +31,6 @@ OPTIONS = {
     "o:tracking-clicks": YES_OR_NO | {"htmlonly"}, "o:require-tls": YES_OR_NO, "o:skip-verification": YES_OR_NO,
     "o:sending-ip-pool": None, "o:sending-ip": None, "o:deliverytime": None, "o:tag": None,
 }  # fmt: skip
-ADDRESS = re.compile(r'(?:[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.-]+|"[^"]+")@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+')
 
 
 class Part(NamedTuple):
@@ -242,7 +241,12 @@ BENCH = Bench(
         _broken("wrong key", FORBIDDEN),
         _broken("account disabled", not_allowed("Account disabled")),
         _broken("sandbox domain", not_allowed(SANDBOX)),
-        _broken("domain unverified", not_allowed(UNVERIFIED, 400)),
+        _broken("sandbox domain, in short", complaint(400, SANDBOX)),
+        _broken("free account", complaint(400, SANDBOX.replace("Sandbox subdomains", "Free accounts"))),
+        _broken("not activated", complaint(400, "Please activate your Mailgun account. Check your inbox or log in.")),
+        _broken("account disabled, in short", complaint(400, "Account disabled")),
+        case("domain unverified", not_allowed(UNVERIFIED, 400), Outcome.PROVIDER_BROKEN, "provider"),
+        case("domain unverified, in short", complaint(400, UNVERIFIED), Outcome.PROVIDER_BROKEN, "provider"),
         _broken("domain unknown", complaint(404, f"Domain not found: {DOMAIN}")),
         _broken("IP not its own", complaint(403, "Rejected: IP 10.0.0.1 can’t be used to send the message")),
         _broken("unpaid", complaint(402, "Payment Required")),

@@ -3,7 +3,6 @@ and answers in the words that its clients have recorded."""
 
 import base64
 import json
-import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from email.header import decode_header, make_header
@@ -13,8 +12,8 @@ from typing import Any
 from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.outcomes import Outcome
 
-from .bench import Bench, Case
-from .fake_http import ID, FakeHttp, Reply, Request, TakenMail
+from .bench import Bench, case
+from .fake_http import ADDRESS, ID, FakeHttp, Reply, Request, TakenMail
 
 TOKEN = "5f4e0a1b2c3d4e5f-fake-token-for-tests"
 DOMAINS = {"example.com", "xn--bcher-kva.example"}
@@ -27,7 +26,6 @@ FIELDS: Mapping[str, type] = {
     "template_variables": dict,
 }  # fmt: skip
 ATTACHMENT = {"content", "filename", "type", "disposition", "content_id"}
-ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 
 
 def refusal(status: int, *errors: str, headers: Mapping[str, str] = {}) -> Reply:
@@ -167,40 +165,43 @@ def _address(given: Mapping[str, str]) -> Address:
     return Address(given["email"], given.get("name"))
 
 
-def _case(said: str, reply: Reply, outcome: Outcome, scope: str | None = None) -> Case:
-    return Case(said=said, reply=reply, outcome=outcome, scope=scope)
-
-
 BENCH = Bench(
     kind="mailtrap",
     fake=FakeMailtrap,
     config={"api_key": TOKEN},
     strange_config={"api_key": "token-of-yesterday-revoked"},
     cases=(
-        _case("token revoked", UNAUTHORIZED, Outcome.PROVIDER_BROKEN, "provider"),
-        _case("token revoked, as in 2022", Reply(401, b'{"errors":["Unauthorized"]}'), Outcome.PROVIDER_BROKEN,
+        case("token revoked", UNAUTHORIZED, Outcome.PROVIDER_BROKEN, "provider"),
+        case("token revoked, as in 2022", Reply(401, b'{"errors":["Unauthorized"]}'), Outcome.PROVIDER_BROKEN,
               "provider"),
-        _case("token revoked, in other words", Reply(401, b'{"success":false,"error":"Incorrect API token"}'),
+        case("token revoked, in other words", Reply(401, b'{"success":false,"error":"Incorrect API token"}'),
               Outcome.PROVIDER_BROKEN, "provider"),
-        _case("forbidden", refusal(403, "Forbidden"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("other domain", refusal(403, "Sending from domain is not allowed"), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("other domain in the header", refusal(400, "'From' header does not match the sender's domain"),
+        case("forbidden", refusal(403, "Forbidden"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("other domain", refusal(403, "Sending from domain is not allowed"), Outcome.PROVIDER_BROKEN, "sender"),
+        case("other domain in the header", refusal(400, "'From' header does not match the sender's domain"),
               Outcome.PROVIDER_BROKEN, "sender"),
-        _case("bad sender", refusal(400, "'from' address is invalid"), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("bad recipient", refusal(400, "address is invalid in 'to' 0"), Outcome.RECIPIENT_REJECTED),
-        _case("no subject", Reply(400, b'{"errors":["\'subject\' is required",'
+        case("bad sender", refusal(400, "'from' address is invalid"), Outcome.PROVIDER_BROKEN, "sender"),
+        case("bad recipient", refusal(400, "address is invalid in 'to' 0"), Outcome.RECIPIENT_REJECTED),
+        case("no subject", Reply(400, b'{"errors":["\'subject\' is required",'
                                        b'"must specify either text or html body"]}'), Outcome.MESSAGE_REJECTED),
-        _case("too large", refusal(413, "Request entity too large"), Outcome.MESSAGE_REJECTED),
-        _case("success that is none", Reply(200, b'{"success":false,"errors":["\'subject\' is required"]}'),
+        case("too large", refusal(413, "Request entity too large"), Outcome.MESSAGE_REJECTED),
+        case("success that is none", Reply(200, b'{"success":false,"errors":["\'subject\' is required"]}'),
               Outcome.MESSAGE_REJECTED),
-        _case("too fast", refusal(429, "Too Many Requests"), Outcome.THROTTLED),
-        _case("too fast in the sandbox", refusal(429, "Too many emails per second. Please upgrade your plan"),
+        case("token revoked within a success", Reply(200, b'{"success":false,"errors":["Unauthorized"]}'),
+              Outcome.PROVIDER_BROKEN, "provider"),
+        case("success with errors", Reply(200, b'{"success":true,"message_ids":["1"],"errors":["x"]}'),
+              Outcome.UNCERTAIN),
+        case("demo domain", refusal(403, "Demo domains can only be used to send emails to account owners"),
+              Outcome.PROVIDER_BROKEN, "provider"),
+        case("too fast", refusal(429, "Too Many Requests"), Outcome.THROTTLED),
+        case("too fast in the sandbox", refusal(429, "Too many emails per second. Please upgrade your plan"),
               Outcome.THROTTLED),
-        _case("month's limit", refusal(429, "Monthly messages limit reached"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("500", refusal(500, "Internal server error"), Outcome.PROVIDER_DOWN),
+        case("month's limit", refusal(429, "Monthly messages limit reached"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("500", refusal(500, "Internal server error"), Outcome.PROVIDER_DOWN),
     ),
     odd_successes=(
         Reply(200, b'{"success":true}'),
+        Reply(200, b'{"success":false}'),
         Reply(200, b'{"success":true,"message_ids":[]}'),
         Reply(200, b'{"success":true,"message_ids":[7]}'),
         Reply(200, b'{"message_ids":["0c7fd939-02cf-11ed-88c2-0a58a9feac02"]}'),

@@ -13,7 +13,7 @@ from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.outcomes import Outcome
 
 from .bench import Bench, Case
-from .fake_http import ID, FakeHttp, Reply, Request, Step, TakenMail
+from .fake_http import ADDRESS, ID, FakeHttp, Reply, Request, Step, TakenMail
 
 KEY = "md-fake0key0for0tests00"
 MAX_MESSAGE = 25 * 2**20
@@ -28,7 +28,6 @@ MESSAGE: Mapping[str, type] = {
     "google_analytics_domains": list, "google_analytics_campaign": str, "metadata": dict, "recipient_metadata": list,
     "attachments": list, "images": list,
 }  # fmt: skip
-ADDRESS = re.compile(r'(?:[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.-]+|"[^"]+")@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+')
 SINGLE_AT = "An email address must contain a single @"
 BLANK = "Sorry, this field can't be left blank."
 
@@ -67,7 +66,8 @@ class FakeMandrill(FakeHttp):
         self._subaccounts = subaccounts
 
     def answer(self, request: Request) -> Reply:
-        call = request.path.removeprefix("/").removesuffix(".json")
+        path = re.fullmatch(r"/api/1\.\d/(.+?)(\.json)?", request.path)
+        call = path[1] if path else request.path
         if call not in ("messages/send", "users/ping2") or request.method != "POST":
             return error("Unknown_Method", -3, f'Unknown method "{call}"', 404)
         try:
@@ -226,6 +226,7 @@ BENCH = Bench(
         _broken("no key", error("ValidationError", -2, "You must specify a key value")),
         _broken("unknown subaccount", NO_SUBACCOUNT),
         _broken("unknown IP pool", error("Unknown_Pool", 18, 'Unknown pool "Main Pool"')),
+        _broken("unknown template", error("Unknown_Template", 5, 'No such template "welcome"')),
         _broken("unpaid", UNPAID),
         _broken("poor reputation", error("PoorReputation", 19, "The requested feature is not allowed")),
         _broken("bad sender", invalid({"message": {"from_email": SINGLE_AT}}), "sender"),
@@ -263,7 +264,7 @@ BENCH = Bench(
         Reply(200, b'[{"email": "b@example.net"}]'),
         Reply(200, b'[{"email": "b@example.net", "status": "sent"}]'),
         Reply(200, b'[{"email": "b@example.net", "status": "dreamt", "_id": "1"}]'),
-        Reply(200, b'[{"email": "x@example.net", "status": "sent", "_id": "1"}]'),
+        Reply(200, b'[{"email": "x@example.net", "status": "sent", "_id": "1"}, {"email": "y@", "status": "invalid"}]'),
         Reply(202, b'[{"email": "b@example.net", "status": "sent", "_id": "1"}]'),
     ),
     lacks=frozenset({"inline_names", "utf8_filenames"}),

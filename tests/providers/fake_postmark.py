@@ -13,8 +13,8 @@ from typing import Any
 from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.outcomes import Outcome
 
-from .bench import Bench, Case
-from .fake_http import ID, FakeHttp, Reply, Request, TakenMail
+from .bench import Bench, case
+from .fake_http import ADDRESS, ID, Complaint, FakeHttp, Reply, Request, TakenMail
 
 TOKEN = "8d1f2a64-0c4e-4c52-9d53-5b6f1c2a7e90"
 TEST_TOKEN = "POSTMARK_API_TEST"
@@ -27,12 +27,7 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "Metadata": dict, "MessageStream": str,
 }  # fmt: skip
 FORBIDDEN = {"vbs", "exe", "bin", "bat", "com", "jse", "lnk", "reg", "scr", "vbe", "wsf", "msi", "msp"}
-ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 INACTIVE = "Inactive recipients are ones that have generated a hard bounce, a spam complaint, or a manual suppression."
-
-
-class Complaint(Exception):
-    """The code and the words of a refusal."""
 
 
 def refusal(code: int, message: str, status: int = 422) -> Reply:
@@ -191,10 +186,6 @@ def _labels(mail: Mapping[str, Any]) -> Iterator[Complaint]:
         yield Complaint(300, "Invalid metadata content. Metadata keys must be unique, of up to 20 characters.")
 
 
-def _case(said: str, reply: Reply, outcome: Outcome, scope: str | None = None) -> Case:
-    return Case(said=said, reply=reply, outcome=outcome, scope=scope)
-
-
 _MAINTENANCE = "The Postmark API is offline for maintenance."
 _LATER = b'{"To":"b@example.net","SubmittedAt":"2014-02-17T07:25:01.4178645-05:00","ErrorCode":0,"Message":"OK"}'
 
@@ -205,36 +196,36 @@ BENCH = Bench(
     strange_config={"server_token": "token-of-yesterday-0001"},
     tags=("welcome",),
     cases=(
-        _case("token", BAD_TOKEN, Outcome.PROVIDER_BROKEN, "provider"),
-        _case("maintenance", refusal(100, _MAINTENANCE, 503), Outcome.PROVIDER_DOWN),
-        _case("bad to", refusal(300, "Invalid 'To' address: 'b@example'."), Outcome.RECIPIENT_REJECTED),
-        _case(
+        case("token", BAD_TOKEN, Outcome.PROVIDER_BROKEN, "provider"),
+        case("maintenance", refusal(100, _MAINTENANCE, 503), Outcome.PROVIDER_DOWN),
+        case("bad to", refusal(300, "Invalid 'To' address: 'b@example'."), Outcome.RECIPIENT_REJECTED),
+        case(
             "bad cc",
             refusal(300, "Error parsing 'Cc': Illegal email domain 'x' in address 'b@x'."),
             Outcome.RECIPIENT_REJECTED,
         ),
-        _case("bad from", refusal(300, "Invalid 'From' address: 'a@x'."), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("bad reply-to", refusal(300, "Error parsing 'Reply-To': Illegal …"), Outcome.MESSAGE_REJECTED),
-        _case("metadata", refusal(300, "Invalid metadata content."), Outcome.MESSAGE_REJECTED),
-        _case("no signature", refusal(400, "… is not a Sender Signature"), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("not confirmed", refusal(401, "… is not confirmed"), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("invalid JSON", refusal(402, "Invalid JSON"), Outcome.MESSAGE_REJECTED),
-        _case("incompatible JSON", refusal(403, "Incompatible JSON"), Outcome.MESSAGE_REJECTED),
-        _case("out of credits", refusal(405, "Not allowed to send"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("inactive", refusal(406, f"Found inactive addresses: b@example.net.\n{INACTIVE}"),
+        case("bad from", refusal(300, "Invalid 'From' address: 'a@x'."), Outcome.PROVIDER_BROKEN, "sender"),
+        case("bad reply-to", refusal(300, "Error parsing 'Reply-To': Illegal …"), Outcome.MESSAGE_REJECTED),
+        case("metadata", refusal(300, "Invalid metadata content."), Outcome.MESSAGE_REJECTED),
+        case("no signature", refusal(400, "… is not a Sender Signature"), Outcome.PROVIDER_BROKEN, "sender"),
+        case("not confirmed", refusal(401, "… is not confirmed"), Outcome.PROVIDER_BROKEN, "sender"),
+        case("invalid JSON", refusal(402, "Invalid JSON"), Outcome.MESSAGE_REJECTED),
+        case("incompatible JSON", refusal(403, "Incompatible JSON"), Outcome.MESSAGE_REJECTED),
+        case("out of credits", refusal(405, "Not allowed to send"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("inactive", refusal(406, f"Found inactive addresses: b@example.net.\n{INACTIVE}"),
               Outcome.RECIPIENT_REJECTED),
-        _case("headers", refusal(409, "JSON required"), Outcome.MESSAGE_REJECTED),
-        _case("attachment", refusal(411, "Forbidden attachment type"), Outcome.MESSAGE_REJECTED),
-        _case("pending", refusal(412, "Account is Pending"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("may not send", refusal(413, "Account May Not Send"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("too large", Reply(413), Outcome.MESSAGE_REJECTED),
-        _case("throttled", refusal(429, "Rate Limit Exceeded", 429), Outcome.THROTTLED),
-        _case("throttled within 422", refusal(429, "Rate Limit Exceeded"), Outcome.THROTTLED),
-        _case("stream", refusal(1235, "The stream provided does not exist."), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("an error in 200", refusal(405, "Not allowed to send", 200), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("unknown in 200", refusal(451, "Helpful explanation.", 200), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("500", refusal(500, "Internal Server Error", 500), Outcome.PROVIDER_DOWN),
-        _case("503", refusal(503, "Service Unavailable", 503), Outcome.PROVIDER_DOWN),
+        case("headers", refusal(409, "JSON required"), Outcome.MESSAGE_REJECTED),
+        case("attachment", refusal(411, "Forbidden attachment type"), Outcome.MESSAGE_REJECTED),
+        case("pending", refusal(412, "Account is Pending"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("may not send", refusal(413, "Account May Not Send"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("too large", Reply(413), Outcome.MESSAGE_REJECTED),
+        case("throttled", refusal(429, "Rate Limit Exceeded", 429), Outcome.THROTTLED),
+        case("throttled within 422", refusal(429, "Rate Limit Exceeded"), Outcome.THROTTLED),
+        case("stream", refusal(1235, "The stream provided does not exist."), Outcome.PROVIDER_BROKEN, "provider"),
+        case("an error in 200", refusal(405, "Not allowed to send", 200), Outcome.PROVIDER_BROKEN, "provider"),
+        case("unknown in 200", refusal(451, "Helpful explanation.", 200), Outcome.PROVIDER_BROKEN, "provider"),
+        case("500", refusal(500, "Internal Server Error", 500), Outcome.PROVIDER_DOWN),
+        case("503", refusal(503, "Service Unavailable", 503), Outcome.PROVIDER_DOWN),
     ),
     odd_successes=(
         Reply(200, _LATER),

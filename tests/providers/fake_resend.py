@@ -15,8 +15,8 @@ from typing import Any
 from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.outcomes import Outcome
 
-from .bench import Bench, Case
-from .fake_http import ID, FakeHttp, Reply, Request, TakenMail
+from .bench import Bench, case
+from .fake_http import ADDRESS, ID, Complaint, FakeHttp, Reply, Request, TakenMail
 
 KEY = "re_fake_key_with_full_access"
 SENDING_KEY = "re_fake_key_for_sending_only"
@@ -29,13 +29,8 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 ATTACHMENT = {"content", "filename", "path", "content_type", "content_id", "inline_content_id"}
 FORBIDDEN = {"app", "asp", "bat", "cer", "cmd", "com", "exe", "js", "lnk", "msi", "ps1", "reg", "scr", "url", "vbs"}
-ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 FORM = "The email address needs to follow the `email@example.com` or `Name <email@example.com>` format."
-
-
-class Complaint(Exception):
-    """The status, name and words of a refusal."""
 
 
 def refusal(status: int, name: str, message: str, headers: Mapping[str, str] = {}) -> Reply:
@@ -205,10 +200,6 @@ def _labels(mail: Mapping[str, Any]) -> Iterator[Words]:
         yield 422, "validation_error", "Tags must be unique, and at most 75."
 
 
-def _case(said: str, reply: Reply, outcome: Outcome, scope: str | None = None, after_s: float | None = None) -> Case:
-    return Case(said=said, reply=reply, outcome=outcome, scope=scope, retry_after_s=after_s)
-
-
 _NOT_VERIFIED = "The example.com domain is not verified. Please, add and verify your domain."
 _ONLY_TESTING = "You can only send testing emails to your own email address (a@example.com). To send emails to other …"
 _TOO_FAST = "Too many requests. You can only make 5 requests per second."
@@ -221,31 +212,31 @@ BENCH = Bench(
     lacks=frozenset({"message_id"}),
     idempotent=True,
     cases=(
-        _case("no key", MISSING_KEY, Outcome.PROVIDER_BROKEN, "provider"),
-        _case("invalid key", INVALID_KEY, Outcome.PROVIDER_BROKEN, "provider"),
-        _case("invalid key, as met", INVALID_KEY_TOO, Outcome.PROVIDER_BROKEN, "provider"),
-        _case("invalid key, as once", refusal(400, "validation_error", "API key is invalid"),
+        case("no key", MISSING_KEY, Outcome.PROVIDER_BROKEN, "provider"),
+        case("invalid key", INVALID_KEY, Outcome.PROVIDER_BROKEN, "provider"),
+        case("invalid key, as met", INVALID_KEY_TOO, Outcome.PROVIDER_BROKEN, "provider"),
+        case("invalid key, as once", refusal(400, "validation_error", "API key is invalid"),
               Outcome.PROVIDER_BROKEN, "provider"),
-        _case("restricted key", RESTRICTED_KEY, Outcome.PROVIDER_BROKEN, "provider"),
-        _case("domain", refusal(403, "validation_error", _NOT_VERIFIED), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("test mode", refusal(403, "validation_error", _ONLY_TESTING), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("from", refusal(422, "invalid_from_address", "Invalid from."), Outcome.PROVIDER_BROKEN, "sender"),
-        _case("from, by field", refusal(422, "validation_error", f"Invalid `from` field. {FORM}"),
+        case("restricted key", RESTRICTED_KEY, Outcome.PROVIDER_BROKEN, "provider"),
+        case("domain", refusal(403, "validation_error", _NOT_VERIFIED), Outcome.PROVIDER_BROKEN, "sender"),
+        case("test mode", refusal(403, "validation_error", _ONLY_TESTING), Outcome.PROVIDER_BROKEN, "provider"),
+        case("from", refusal(422, "invalid_from_address", "Invalid from."), Outcome.PROVIDER_BROKEN, "sender"),
+        case("from, by field", refusal(422, "validation_error", f"Invalid `from` field. {FORM}"),
               Outcome.PROVIDER_BROKEN, "sender"),
-        _case("to", refusal(422, "validation_error", f"Invalid `to` field. {FORM}"), Outcome.RECIPIENT_REJECTED),
-        _case("validation", refusal(400, "validation_error", "We found an error."), Outcome.MESSAGE_REJECTED),
-        _case("field", refusal(422, "missing_required_field", "Missing `subject` field."), Outcome.MESSAGE_REJECTED),
-        _case("attachment", refusal(422, "invalid_attachment", "…"), Outcome.MESSAGE_REJECTED),
-        _case("bad key", refusal(400, "invalid_idempotency_key", "1-256 chars."), Outcome.MESSAGE_REJECTED),
-        _case("not found", refusal(404, "not_found", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("method", refusal(405, "method_not_allowed", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("throttled", refusal(429, "rate_limit_exceeded", _TOO_FAST, RATES), Outcome.THROTTLED, after_s=1),
-        _case("daily quota", refusal(429, "daily_quota_exceeded", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("monthly quota", refusal(429, "monthly_quota_exceeded", "…"), Outcome.PROVIDER_BROKEN, "provider"),
-        _case("security", refusal(451, "security_error", "We may have found a security issue."),
+        case("to", refusal(422, "validation_error", f"Invalid `to` field. {FORM}"), Outcome.RECIPIENT_REJECTED),
+        case("validation", refusal(400, "validation_error", "We found an error."), Outcome.MESSAGE_REJECTED),
+        case("field", refusal(422, "missing_required_field", "Missing `subject` field."), Outcome.MESSAGE_REJECTED),
+        case("attachment", refusal(422, "invalid_attachment", "…"), Outcome.MESSAGE_REJECTED),
+        case("bad key", refusal(400, "invalid_idempotency_key", "1-256 chars."), Outcome.MESSAGE_REJECTED),
+        case("not found", refusal(404, "not_found", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("method", refusal(405, "method_not_allowed", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("throttled", refusal(429, "rate_limit_exceeded", _TOO_FAST, RATES), Outcome.THROTTLED, after_s=1),
+        case("daily quota", refusal(429, "daily_quota_exceeded", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("monthly quota", refusal(429, "monthly_quota_exceeded", "…"), Outcome.PROVIDER_BROKEN, "provider"),
+        case("security", refusal(451, "security_error", "We may have found a security issue."),
               Outcome.PROVIDER_BROKEN, "provider"),
-        _case("500", refusal(500, "application_error", "An unexpected error occurred."), Outcome.PROVIDER_DOWN),
-        _case("503", refusal(503, "service_unavailable", "…"), Outcome.PROVIDER_DOWN),
+        case("500", refusal(500, "application_error", "An unexpected error occurred."), Outcome.PROVIDER_DOWN),
+        case("503", refusal(503, "service_unavailable", "…"), Outcome.PROVIDER_DOWN),
     ),
     odd_successes=(Reply(200, b'{"id":""}'), Reply(200, b'{"data":[{"id":"1"}]}'), Reply(202, b'{"id":"1"}')),
 )  # fmt: skip

@@ -27,6 +27,8 @@ from .bench import Bench, Case
 from .fake_http import ID, Act, FakeHttp, Reply, Request, Step, TakenMail
 from .sendgrid_rules import KEY, refusal_of
 
+RESETS_IN_20_S = {"Date": "Wed, 19 Feb 2014 15:34:03 GMT", "X-RateLimit-Reset": "1392824063"}
+
 
 class FakeSendGrid(FakeHttp):
     """Taken mail is told to `on_taken`."""
@@ -98,6 +100,12 @@ BENCH = Bench(
         ),
         Case(said="too large", reply=Reply(*rules.TOO_LARGE), outcome=Outcome.MESSAGE_REJECTED),
         Case(said="throttled", reply=Reply(*rules.TOO_MANY), outcome=Outcome.THROTTLED),
+        Case(
+            said="throttled, with the time of its reset",
+            reply=Reply(*rules.TOO_MANY, headers=RESETS_IN_20_S),
+            outcome=Outcome.THROTTLED,
+            retry_after_s=20,
+        ),
         Case(said="500", reply=Reply(*rules.BROKEN), outcome=Outcome.PROVIDER_DOWN),
         Case(said="503", reply=Reply(*rules.UNAVAILABLE), outcome=Outcome.PROVIDER_DOWN),
     ),

@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import SMTP
 from functools import cache
+from hashlib import sha256
 from typing import Any, cast
 
 import botocore.auth
@@ -127,6 +128,8 @@ def _unsigned(request: Request, session_token: str | None) -> Reply | None:
         return UNKNOWN_KEY
     if (day, region, service) != (headers["x-amz-date"][:8], REGION, "ses"):
         return error(403, "InvalidSignatureException", f"Credential should be scoped to a valid region: {region}.")
+    if headers.get("x-amz-content-sha256", hashed := sha256(request.body).hexdigest()) != hashed:
+        return BAD_SIGNATURE
     again = AWSRequest(request.method, f"http://{headers['host']}{request.path}", data=request.body)
     for name in names.split(";"):
         if name != "host":
@@ -247,8 +250,12 @@ BENCH = Bench(
         _case("too fast", error(429, "TooManyRequestsException", "Maximum sending rate exceeded."), Outcome.THROTTLED),
         _case("throttling", error(400, "ThrottlingException:http://internal.amazon.com/coral/com.amazon.coral.service/",
                                   "Rate exceeded", capital=True), Outcome.THROTTLED),
-        _case("day's quota", error(429, "TooManyRequestsException", "Daily message quota exceeded."), _BROKEN,
-              "provider"),
+        *(_case(f"day's quota, {said!r}", error(status, name, said), _BROKEN, "provider") for status, name, said in (
+            (429, "TooManyRequestsException", "Daily message quota exceeded."),
+            (429, "TooManyRequestsException", "Daily quota exceeded"),
+            (429, "TooManyRequestsException", "Maximum sending limit reached: the daily sending quota is used up."),
+            (400, "ThrottlingException", "Daily sending quota exceeded."),
+        )),
         _case("unknown key", UNKNOWN_KEY, _BROKEN, "provider"),
         _case("bad signature", BAD_SIGNATURE, _BROKEN, "provider"),
         _case("expired token", error(403, "ExpiredTokenException", "The security token included in the request is "

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .fake_http import ADDRESS
 from .fake_http import Refusal as Refusal
 
 KEY = "SG.fake-key.for-tests"
@@ -27,7 +28,6 @@ RESERVED = {
     "x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding", "to", "from",
     "subject", "reply-to", "cc", "bcc",
 }  # fmt: skip
-ADDRESS = re.compile(r'(?:[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.-]+|"[^"]+")@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+')
 
 
 def errors(status: int, *problems: tuple[str, str | None], help_: str | None = None) -> Refusal:

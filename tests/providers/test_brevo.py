@@ -13,12 +13,12 @@ from janus_mail.providers.brevo import LIMITS, BrevoConfig, request
 from janus_mail.providers.contract import Accepted, Address, Attachment
 from janus_mail.providers.http_service import HttpAdapter
 from janus_mail.providers.limits import Asked
-from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, RecipientRejected, Uncertain
+from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, ProviderDown, RecipientRejected, Uncertain
 from janus_mail.providers.registry import adapter_for, mask_config, validate_config
 
 from .conftest import Hold, fields_to, mail_of
-from .fake_brevo import BENCH, KEY
-from .fake_http import Act
+from .fake_brevo import BENCH, DUPLICATE, KEY, KEY_NOT_FOUND
+from .fake_http import Act, Reply
 from .served import served
 
 ID = "0190b0a1-0000-7000-8000-000000000001"
@@ -103,13 +103,13 @@ def test_a_mail_of_text_alone_gets_html_that_says_the_same() -> None:
     assert "textContent" not in body_of(text=None, html="<p>x</p>")
 
 
-async def test_a_second_try_that_is_called_a_double_is_a_mail_that_brevo_has() -> None:
+async def test_a_try_again_that_is_called_a_double_is_a_mail_that_brevo_has() -> None:
     async with served(BENCH, Act.CUT_TAKEN) as (server, adapter):
         mail = mail_of(fields_to())
         with pytest.raises(Uncertain):
             await adapter.send(mail, Hold())
         assert len(server.requests) == 1  # nothing is repeated in the hope of the key
-        again = await adapter.send(replace(mail, attempt_number=2), Hold())
+        again = await adapter.send(replace(mail, attempt_number=2, key_used=True), Hold())
         assert (again.code, again.provider_message_id) == ("400 duplicate_parameter", None)
         assert len(server.ledger) == 1
 
@@ -120,6 +120,20 @@ async def test_a_first_try_that_is_called_a_double_is_left_in_doubt() -> None:
         with pytest.raises(Uncertain) as raised:
             await adapter.send(mail_of(fields_to()), Hold())
         assert (raised.value.code, len(server.ledger)) == ("400 duplicate_parameter", 1)
+
+
+async def test_after_tries_at_others_a_double_is_left_in_doubt() -> None:
+    async with served(BENCH, DUPLICATE) as (_, adapter):
+        with pytest.raises(Uncertain):
+            await adapter.send(mail_of(fields_to(), attempt_number=3), Hold())
+
+
+async def test_a_check_that_is_answered_with_anything_but_the_account_is_none() -> None:
+    async with served(BENCH) as (server, adapter):
+        server.script(Reply(200, b"[]"), Reply(200, b'{"errors":["x"]}'), Reply(200, KEY_NOT_FOUND.body))
+        for expected in (ProviderDown, ProviderDown, ProviderBroken):
+            with pytest.raises(expected):
+                await adapter.verify()
 
 
 async def test_in_brevos_sandbox_mode_a_mail_is_looked_at_only() -> None:
@@ -169,6 +183,8 @@ def test_metadata_goes_as_far_as_it_fits_and_the_rest_is_known_beforehand() -> N
     metadata = {"order": "4711", "greeting": "Grüße", "long": "x" * 900, "quote": '"q"'}
     carried = json.loads(body_of(metadata=metadata)["headers"]["X-Mailin-custom"])
     assert carried == {"janus_message_id": ID, "order": "4711", "quote": '"q"'}
+    assert LIMITS.left_behind(Asked(longest_name=70)) == []
+    assert LIMITS.left_behind(Asked(longest_name=71)) == ["the end of names longer than 70 characters"]
     assert LIMITS.left_behind(Asked(metadata=metadata)) == ["the metadata greeting", "the metadata long"]
 
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import dataclasses
+import weakref
 
 import pytest
 
 from janus_mail.providers.http_client import HttpClient
 from janus_mail.providers.outcomes import DeliveryError, ProviderDown
 
-from .conftest import SHORT_HTTP, Certificate, Hold, ServeSendGrid, ToSendGrid, fields_to, mail_of
+from .conftest import SHORT_HTTP, Certificate, Hold, ServeSendGrid, TimedHold, ToSendGrid, fields_to, mail_of
 from .fake_http import Act, Held
 
 
@@ -47,6 +48,17 @@ async def test_connections_that_were_hung_up_while_idle_are_not_used_again(
     hold = Hold()
     await adapter.send(mail_of(fields_to()), hold)
     assert (hold.dispatches, server.connections, len(server.ledger)) == (1, 2, 2)
+
+
+async def test_a_kept_connection_and_a_timer_that_was_set_meanwhile_do_not_keep_the_mail(
+    serve_sendgrid: ServeSendGrid, sendgrid_to: ToSendGrid
+) -> None:
+    adapter = sendgrid_to(server := await serve_sendgrid())
+    hold = TimedHold()
+    gone = weakref.ref(hold)
+    await adapter.send(mail_of(fields_to()), hold)
+    del hold
+    assert (gone(), server.open_now) == (None, 1)
 
 
 async def test_many_mails_at_once_share_the_connections(serve_sendgrid: ServeSendGrid, sendgrid_to: ToSendGrid) -> None:

@@ -12,13 +12,13 @@ from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.http_service import HttpAdapter
 from janus_mail.providers.limits import Asked
 from janus_mail.providers.mailtrap import KIND, SERVICE, MailtrapConfig, request
-from janus_mail.providers.outcomes import DeliveryError, PolicyRejected, Uncertain
+from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, Uncertain
 from janus_mail.providers.registry import adapter_for, mask_config, validate_config
 from janus_mail.providers.timeouts import HttpTimeouts
 
 from .conftest import Hold, fields_to, mail_of
 from .fake_http import Reply
-from .fake_mailtrap import BENCH, SANDBOX_ID, TOKEN
+from .fake_mailtrap import BENCH, SANDBOX_ID, TOKEN, refusal
 from .served import served
 
 ID = "0190b0a1-0000-7000-8000-000000000001"
@@ -169,12 +169,15 @@ async def test_a_check_sends_nothing_and_knows_the_token_by_what_is_missed() -> 
     async with served(BENCH) as (server, adapter):
         verified = await adapter.verify()
         assert verified is not None
-        assert "knows this token" in verified.response
+        assert "knows these credentials" in verified.response
         assert [asked.body for asked in server.requests] == [b"{}"]
         assert not server.ledger
-        server.script(Reply(400, b'{"errors":["something else"]}'))
-        with pytest.raises(DeliveryError):
-            await adapter.verify()
+        server.script(Reply(422, b'{"errors":["something else is missing"]}'))
+        assert await adapter.verify() is not None
+        for reply in (Reply(200, b'{"success":false,"errors":["Unauthorized"]}'), refusal(403, "Forbidden")):
+            server.script(reply)
+            with pytest.raises(ProviderBroken):
+                await adapter.verify()
 
 
 @pytest.mark.parametrize(

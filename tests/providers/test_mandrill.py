@@ -19,7 +19,8 @@ from janus_mail.providers.registry import mask_config, validate_config
 from janus_mail.providers.timeouts import HttpTimeouts
 
 from .conftest import SHORT_HTTP, Hold, fields_to, mail_of
-from .fake_mandrill import KEY, FakeMandrill, answered, error, invalid, problems_with
+from .fake_http import Reply
+from .fake_mandrill import INVALID_KEY, KEY, FakeMandrill, answered, error, invalid, problems_with
 
 ID = "0190b0a1-0000-7000-8000-000000000001"
 CONFIG = MandrillConfig(api_key=KEY)
@@ -34,6 +35,7 @@ SDK_SEND = (
     '"md-key-for-tests"}'
 )
 SDK_PING = '{"key": "md-key-for-tests"}'
+PING = "/api/1.0/users/ping2.json"
 
 # As django-anymail 15.2 sends it.
 ANYMAIL_SEND = (
@@ -53,7 +55,7 @@ def body_of(config: MandrillConfig = CONFIG, *, to: tuple[str | Address, ...] = 
     """What would be posted; Mandrill has no complaint about it."""
     given = fields_to(*to, **fields)
     built = request(config, mail_of(given), given)
-    assert built.path == "/messages/send.json"
+    assert built.path == "/api/1.0/messages/send.json"
     body: dict[str, Any] = json.loads(built.body)
     assert list(problems_with(body)) == []
     return body
@@ -110,7 +112,7 @@ def test_it_is_what_mailchimps_own_library_sends() -> None:
     check = SERVICE.check
     assert check is not None
     ping = check(MandrillConfig(api_key="md-key-for-tests"))
-    assert (ping.method, ping.path, json.loads(ping.body)) == ("POST", "/users/ping2.json", json.loads(SDK_PING))
+    assert (ping.method, ping.path, json.loads(ping.body)) == ("POST", PING, json.loads(SDK_PING))
 
 
 def test_it_is_what_anymail_sends() -> None:
@@ -156,6 +158,7 @@ def test_tags_and_metadata_that_do_not_fit_stay_here() -> None:
     assert message["metadata"] == {"janus_message_id": ID, "short": "y"}
     asked = Asked(tags=("_private", "größer"), metadata={"long": "ü" * 80, "short": "y"})
     assert LIMITS.left_behind(asked) == ["the tag _private", "the metadata long"]
+    assert LIMITS.left_behind(Asked(metadata={"janus_message_id": "mine"})) == ["the metadata janus_message_id"]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +233,36 @@ def test_an_answer_without_some_of_them_is_believed_as_far_as_it_goes() -> None:
     assert ended("b@example.net", "c@example.net", body=refused.body) is None  # what became of the other is unknown
 
 
+BOOKS = "b@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize("spelled", ["b@bücher.example", '"Bücher" <B@xn--bcher-kva.example>', "b.b@elsewhere.example"])
+def test_an_only_recipient_is_the_one_that_the_answer_is_about(spelled: str) -> None:
+    found = ended(BOOKS, body=answered(of(spelled, "sent")).body)
+    assert isinstance(found, Accepted)
+    assert found.provider_message_id == f"id of {spelled}"
+    refused = ended(BOOKS, body=answered(of(spelled, "rejected", "unsub")).body)
+    assert isinstance(refused, RecipientRejected)
+
+
+def test_an_address_is_found_however_it_is_spelled() -> None:
+    items = [of("c@example.net", "sent"), of('"B" <b@BÜCHER.example>', "rejected", "unsub")]
+    found = ended(BOOKS, "c@example.net", "d@example.net", body=answered(*items).body)
+    assert isinstance(found, Accepted)
+    assert [one.address for one in found.refused] == [BOOKS]
+
+
+def test_what_is_taken_under_no_name_of_ours_is_whoevers_the_answer_does_not_explain() -> None:
+    rest = of("c@example.net", "rejected", "unsub")
+    for others in ([of("x@example.net", "sent")], [of("x@example.net", "sent"), of("y@example.net", "queued")]):
+        recipients = ["b@example.net", "c@example.net", "d@example.net"][: len(others) + 1]
+        found = ended(*recipients, body=answered(*others, rest).body)
+        assert isinstance(found, Accepted)
+        assert [one.address for one in found.refused] == ["c@example.net"]
+    mixed = answered(of("x@example.net", "sent"), of("y@example.net", "rejected", "unsub"))
+    assert ended("b@example.net", "c@example.net", body=mixed.body) is None  # which of them has it is not said
+
+
 def test_the_longest_answer_can_be_read() -> None:
     most = LIMITS.recipients
     assert most is not None
@@ -282,7 +315,22 @@ async def test_the_ping_tells_whether_the_key_is_known(server: FakeMandrill) -> 
     assert isinstance(await adapter_to(server).verify(), Verified)
     with pytest.raises(ProviderBroken, match="Invalid_Key"):
         await adapter_to(server, api_key="md-revoked").verify()
-    assert [asked.path for asked in server.requests] == ["/users/ping2.json"] * 2
+    assert [asked.path for asked in server.requests] == [PING] * 2
+    server.script(Reply(200, INVALID_KEY.body))
+    with pytest.raises(ProviderBroken, match="200 Invalid_Key"):
+        await adapter_to(server).verify()
+
+
+async def test_a_gateway_that_names_the_version_itself_is_asked_for_it_once(server: FakeMandrill) -> None:
+    for endpoint in (server.url, f"{server.url}/api/1.0", f"{server.url}/api/1.4/"):
+        await adapter_to(server, endpoint=endpoint).send(mail_of(fields_to()), Hold())
+    assert [asked.path for asked in server.requests] == [
+        "/api/1.0/messages/send.json", "/api/1.0/messages/send.json", "/api/1.4/messages/send.json",
+    ]  # fmt: skip
+    async with httpx.AsyncClient() as client:
+        for path in ("/messages/send.json", "/api/1.0/api/1.0/messages/send.json", "/api/2.0/messages/send.json"):
+            answer = await client.post(f"{server.url}{path}", json=body_of())
+            assert (answer.status_code, answer.json()["name"]) == (404, "Unknown_Method")
 
 
 async def test_an_unknown_subaccount_is_the_providers_fault(server: FakeMandrill) -> None:
@@ -293,7 +341,7 @@ async def test_an_unknown_subaccount_is_the_providers_fault(server: FakeMandrill
 @pytest.mark.parametrize(
     ("given", "base_url"),
     [
-        ({}, "https://mandrillapp.com/api/1.0"),
+        ({}, "https://mandrillapp.com"),
         ({"endpoint": "https://gateway.example.com/mandrill/"}, "https://gateway.example.com/mandrill"),
     ],
 )
@@ -346,6 +394,6 @@ async def test_the_fake_is_as_strict_as_the_real_one(change: dict[str, Any], sta
     asked = body_of()
     asked["message"] |= change
     async with httpx.AsyncClient() as client:
-        answer = await client.post(f"{server.url}/messages/send.json", json=asked)
+        answer = await client.post(f"{server.url}/api/1.0/messages/send.json", json=asked)
     assert answer.status_code == status, answer.text
     assert len(server.ledger) == (status == 200)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from janus_mail.providers.contract import Accepted, Address, Attachment
 from janus_mail.providers.http_service import HttpAdapter
 from janus_mail.providers.limits import Asked
-from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, RecipientRejected
+from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, ProviderDown, RecipientRejected
 from janus_mail.providers.postmark import LIMITS, PostmarkConfig, request
 from janus_mail.providers.registry import adapter_for, mask_config, validate_config
 
@@ -152,6 +152,14 @@ async def test_with_the_test_token_a_mail_is_looked_at_only_and_the_real_one_is_
     async with served(BENCH, validate_only=True, server_token="another") as (_, adapter):
         with pytest.raises(ProviderBroken):
             await adapter.verify()
+
+
+async def test_a_check_that_is_answered_with_anything_but_the_server_is_none() -> None:
+    async with served(BENCH) as (server, adapter):
+        server.script(Reply(200, b"[]"), Reply(200, b'{"errors":["x"]}'), Reply(200, b'{"ErrorCode":10}'))
+        for expected in (ProviderDown, ProviderDown, ProviderBroken):
+            with pytest.raises(expected):
+                await adapter.verify()
 
 
 async def test_a_stream_that_the_server_has_not_is_an_error_of_the_provider() -> None:

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.http_service import HttpAdapter
 from janus_mail.providers.limits import Asked
-from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, Uncertain
+from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, ProviderDown, Uncertain
 from janus_mail.providers.registry import adapter_for, mask_config, validate_config
 from janus_mail.providers.resend import LIMITS, ResendConfig, request
 
 from .conftest import Hold, fields_to, mail_of
-from .fake_http import Act
-from .fake_resend import BENCH, KEY, SENDING_KEY, STILL_AT_IT
+from .fake_http import Act, Reply
+from .fake_resend import BENCH, INVALID_KEY, KEY, SENDING_KEY, STILL_AT_IT
 from .served import served
 
 ID = "0190b0a1-0000-7000-8000-000000000001"
@@ -119,6 +119,14 @@ async def test_a_key_that_may_only_send_is_known_and_sends() -> None:
         )  # fmt: skip
         await adapter.send(mail_of(fields_to()), Hold())
         assert len(server.ledger) == 1
+
+
+async def test_a_check_that_is_answered_with_anything_but_domains_is_none() -> None:
+    async with served(BENCH) as (server, adapter):
+        server.script(Reply(200, b"[]"), Reply(200, b'{"errors":["x"]}'), Reply(200, INVALID_KEY.body))
+        for expected in (ProviderDown, ProviderDown, ProviderBroken):
+            with pytest.raises(expected):
+                await adapter.verify()
 
 
 async def test_a_domain_that_is_not_verified_is_the_senders_matter() -> None:

@@ -11,19 +11,56 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from janus_mail.providers.contract import Address
+from janus_mail.providers.contract import Address, Attachment
 from janus_mail.providers.http_service import HttpAdapter
-from janus_mail.providers.outcomes import PolicyRejected
+from janus_mail.providers.limits import Asked
+from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken, ProviderDown
 from janus_mail.providers.registry import adapter_for, mask_config, validate_config
-from janus_mail.providers.sendgrid import SERVICE, SendGridConfig, request
+from janus_mail.providers.sendgrid import LIMITS, SERVICE, SendGridConfig, request
 from janus_mail.providers.timeouts import HttpTimeouts
 
 from .conftest import Hold, ServeSendGrid, ToSendGrid, fields_to, mail_of
+from .fake_http import Reply
 from .fake_sendgrid import FakeSendGrid
 from .sendgrid_rules import KEY, problems_with
 
 ID = "0190b0a1-0000-7000-8000-000000000001"
 CONFIG = SendGridConfig(api_key=KEY)
+
+PAPER = Attachment("paper.pdf", "application/pdf", b"%PDF-1")
+LOGO = Attachment("logo.png", "image/png", b"\x89PNG", "logo@janus")
+# As sendgrid 6.12.5, SendGrid's own library for Python, sends this mail.
+FROM_SENDGRID_PYTHON: dict[str, Any] = {
+    "from": {"name": "Ann", "email": "a@example.com"},
+    "subject": "Hello",
+    "personalizations": [
+        {
+            "to": [{"email": "b@example.net"}, {"name": "Carl", "email": "c@example.net"}],
+            "cc": [{"name": "Dora", "email": "d@example.net"}],
+            "bcc": [{"email": "e@example.net"}],
+        }
+    ],
+    "content": [
+        {"type": "text/plain", "value": "Hi there."},
+        {"type": "text/html", "value": '<p>Hi <img src="cid:logo@janus"></p>'},
+    ],
+    "attachments": [
+        {
+            "content": "iVBORw==",
+            "type": "image/png",
+            "filename": "logo.png",
+            "disposition": "inline",
+            "content_id": "logo@janus",
+        },
+        {"content": "JVBERi0x", "type": "application/pdf", "filename": "paper.pdf", "disposition": "attachment"},
+    ],
+    "headers": {"X-Campaign": "Summer", "Message-ID": "<1@example.com>"},
+    "categories": ["spring", "welcome"],
+    "custom_args": {"order": "4711", "janus_message_id": ID},
+    "ip_pool_name": "transactional",
+    "mail_settings": {"sandbox_mode": {"enable": True}},
+    "reply_to": {"name": "Desk", "email": "desk@example.com"},
+}
 
 
 def body_of(config: SendGridConfig = CONFIG, *, to: tuple[str | Address, ...] = (), **fields: Any) -> dict[str, Any]:
@@ -44,38 +81,23 @@ async def test_a_mail_is_taken_under_an_id(serve_sendgrid: ServeSendGrid, sendgr
     assert (hold.dispatches, hold.last_bytes) == (1, 1)
 
 
-def test_the_whole_request_is_this() -> None:
+def test_the_whole_request_is_what_sendgrids_own_library_sends() -> None:
+    assert list(problems_with(FROM_SENDGRID_PYTHON)) == []
     body = body_of(
-        SendGridConfig(api_key=KEY, ip_pool="transactional"),
+        SendGridConfig(api_key=KEY, ip_pool="transactional", validate_only=True),
         to=("b@example.net", Address("c@example.net", "Carl")),
         cc=(Address("d@example.net", "Dora"),),
         bcc=(Address("e@example.net"),),
         reply_to=(Address("desk@example.com", "Desk"),),
-        html="<p>Hi there.</p>",
+        html='<p>Hi <img src="cid:logo@janus"></p>',
         headers={"X-Campaign": "Summer"},
         tags=("welcome", "welcome", "spring"),
         metadata={"order": "4711"},
+        attachments=(PAPER, LOGO),
     )
-    assert body == {
-        "personalizations": [
-            {
-                "to": [{"email": "b@example.net"}, {"email": "c@example.net", "name": "Carl"}],
-                "cc": [{"email": "d@example.net", "name": "Dora"}],
-                "bcc": [{"email": "e@example.net"}],
-            }
-        ],
-        "from": {"email": "a@example.com", "name": "Ann"},
-        "reply_to": {"email": "desk@example.com", "name": "Desk"},
-        "subject": "Hello",
-        "content": [
-            {"type": "text/plain", "value": "Hi there."},
-            {"type": "text/html", "value": "<p>Hi there.</p>"},
-        ],
-        "headers": {"Message-ID": "<1@example.com>", "X-Campaign": "Summer"},
-        "categories": ["welcome", "spring"],
-        "custom_args": {"order": "4711", "janus_message_id": ID},
-        "ip_pool_name": "transactional",
-    }
+    for name in ("attachments", "categories"):  # it turns these lists round
+        body[name].reverse()
+    assert body == FROM_SENDGRID_PYTHON
 
 
 def test_what_is_not_given_is_left_out() -> None:
@@ -166,6 +188,42 @@ def test_metadata_beyond_what_fits_stays_here_but_our_id_goes_along() -> None:
     assert body_of(metadata={"janus_message_id": "mine"})["custom_args"] == {"janus_message_id": ID}
 
 
+def test_metadata_that_would_be_lost_among_an_events_own_fields_stays_here() -> None:
+    metadata = {
+        "email": "x",
+        "event": "x",
+        "sg_event_id": "x",
+        "status": "x",
+        "emails": "kept",
+        "janus_message_id": "x",
+    }
+    assert body_of(metadata=metadata)["custom_args"] == {"janus_message_id": ID, "emails": "kept"}
+    names = ("email", "event", "sg_event_id", "status", "janus_message_id")
+    assert LIMITS.left_behind(Asked(metadata=metadata)) == [f"the metadata {name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expected"),
+    [
+        (b'{"scopes":["alerts.read"]}', "Mail Send"),
+        (b'{"scopes":[]}', "Mail Send"),
+        (b'{"errors":[{"message":"authorization required","field":null,"help":null}]}', "authorization required"),
+    ],
+)
+async def test_a_key_that_may_not_send_is_broken(
+    scopes: bytes, expected: str, serve_sendgrid: ServeSendGrid, sendgrid_to: ToSendGrid
+) -> None:
+    server = await serve_sendgrid(Reply(200, scopes))
+    with pytest.raises(ProviderBroken, match=expected):
+        await sendgrid_to(server).verify()
+
+
+async def test_scopes_are_an_object_that_says_so(serve_sendgrid: ServeSendGrid, sendgrid_to: ToSendGrid) -> None:
+    for body in (b"[]", b'{"errors":["x"]}', b'{"scopes":"mail.send"}', b"{}"):
+        with pytest.raises(ProviderDown):
+            await sendgrid_to(await serve_sendgrid(Reply(200, body))).verify()
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -233,8 +291,8 @@ def test_the_region_or_another_address_is_asked(given: dict[str, object], base_u
         ({"api_key": "SG.a\r\nX-Evil: 1"}, "no blanks"),
         ({"api_key": "SG.ü"}, "ASCII"),
         ({"api_key": KEY, "region": "asia"}, "'us' or 'eu'"),
-        ({"api_key": KEY, "endpoint": "ftp://example.com"}, "URL scheme"),
-        ({"api_key": KEY, "endpoint": "example.com"}, "valid URL"),
+        ({"api_key": KEY, "endpoint": "ftp://example.com"}, "plain address"),
+        ({"api_key": KEY, "endpoint": "example.com"}, "plain address"),
         ({"api_key": KEY, "endpoint": "https://u:p@example.com"}, "plain address"),
         ({"api_key": KEY, "endpoint": "https://example.com?a=1"}, "plain address"),
         ({"api_key": KEY, "subuser": "x"}, "Extra inputs are not permitted"),

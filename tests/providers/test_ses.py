@@ -3,11 +3,17 @@
 import asyncio
 import base64
 import json
+import random
 import subprocess
 import sys
+import threading
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from email.parser import BytesParser
 from email.policy import SMTP
+from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import boto3
@@ -26,11 +32,12 @@ from janus_mail.providers.limits import Asked
 from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken
 from janus_mail.providers.registry import adapter_for, mask_config, validate_config
 from janus_mail.providers.ses import LIMITS, SesAdapter, parameters
+from janus_mail.providers.ses_body import LARGE_BYTES, filled
 from janus_mail.providers.ses_client import Account
 from janus_mail.providers.ses_config import SesConfig
 from janus_mail.providers.timeouts import HttpTimeouts
 
-from .conftest import SHORT_HTTP, Hold, fields_to, mail_of
+from .conftest import SHORT_HTTP, Hold, TimedHold, fields_to, mail_of
 from .fake_http import Act, Reply
 from .fake_ses import ACCOUNT, CONFIG, KEY_ID, REGION, SECRET_KEY, FakeSes, error
 
@@ -90,7 +97,7 @@ async def test_the_whole_request_is_this(serve: Serve, connect: Connect) -> None
     assert (request.method, request.path) == ("POST", "/v2/email/outbound-emails")
     assert request.headers["content-type"] == "application/json"
     assert request.mail == {
-        "Content": {"Raw": {"Data": base64.b64encode(mail.content).decode()}},
+        "Content": {"Raw": {"Data": base64.b64encode(mail.content()).decode()}},
         "Destination": {
             "ToAddresses": ["b@example.net", "c@example.net"],
             "CcAddresses": ["d@example.net"],
@@ -115,7 +122,8 @@ async def test_awss_own_client_asks_for_the_same_in_the_same_words(serve: Serve,
     theirs = boto3.session.Session(KEY_ID, SECRET_KEY, region_name=REGION).client(
         "sesv2", endpoint_url=server.url, config=Config(retries={"total_max_attempts": 1, "mode": "standard"})
     )
-    asked = parameters(SesConfig.model_validate({**CONFIG, "configuration_set": "janus"}), mail, everything())
+    config = SesConfig.model_validate({**CONFIG, "configuration_set": "janus"})
+    asked = parameters(config, mail, everything(), mail.content())
     answer = await asyncio.to_thread(theirs.send_email, **asked)
     ours, their_own = server.requests
     assert answer["MessageId"] == server.ledger[1].id
@@ -125,6 +133,64 @@ async def test_awss_own_client_asks_for_the_same_in_the_same_words(serve: Serve,
     assert {name: value for name, value in ours.headers.items() if name not in signed | by_http} == {
         name: value for name, value in their_own.headers.items() if name not in signed | by_http
     }
+
+
+async def test_a_large_mail_is_the_same_request_made_in_a_thread(serve: Serve, connect: Connect) -> None:
+    server, threads = await serve(), set[int]()
+    file = Attachment("März.pdf", "application/pdf", random.Random(1).randbytes(7_000_001))
+    small = mail_of(fields := replace(everything(), attachments=(file,)))
+    content = small.content()
+
+    def made() -> bytes:
+        threads.add(threading.get_ident())
+        return content
+
+    accepted = await connect(server, configuration_set="janus").send(replace(small, content=made), Hold())
+    (request,) = server.requests
+    assert accepted.provider_message_id == server.ledger[0].id  # so its signature fits
+    asked = parameters(SesConfig.model_validate({**CONFIG, "configuration_set": "janus"}), small, fields, content)
+    asked["Content"]["Raw"]["Data"] = base64.b64encode(content).decode()
+    assert request.body == json.dumps(asked).encode()
+    assert request.headers["x-amz-content-sha256"] == sha256(request.body).hexdigest()
+    assert "x-amz-content-sha256" in request.headers["authorization"]
+    assert len(threads) == 1
+    assert threads != {threading.get_ident()}
+
+
+async def test_a_timer_that_was_set_while_a_mail_left_does_not_keep_it(serve: Serve, connect: Connect) -> None:
+    server = await serve()
+    adapter = connect(server)
+    hold = TimedHold()
+    gone, content = weakref.ref(hold), mail_of(fields_to()).content()
+    large = replace(mail_of(fields_to()), content=(made := partial(bytes, content)), size=LARGE_BYTES)
+    dropped = weakref.ref(made)
+    await adapter.send(large, hold)
+    del hold, large, made
+    assert (gone(), dropped()) == (None, None)
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1, 2, 3])
+async def test_from_256_kib_on_a_mail_is_large_and_its_bytes_are_the_same(
+    over: int, serve: Serve, connect: Connect
+) -> None:
+    server = await serve()
+    mail = mail_of(fields_to())
+    content = mail.content() + (b"x" * 62 + b"\r\n") * 5000
+    content = content[: LARGE_BYTES + over]
+    await connect(server).send(replace(mail, content=lambda: content, size=len(content)), Hold())
+    assert base64.b64decode(server.requests[0].mail["Content"]["Raw"]["Data"]) == content
+    assert ("x-amz-content-sha256" in server.requests[0].headers) is (over >= 0)
+
+
+async def test_a_large_body_with_another_hash_in_its_headers_is_not_believed(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await serve()
+    monkeypatch.setattr(ses_client, "filled", lambda body, data: (filled(body, data)[0], sha256(b"other").hexdigest()))
+    file = Attachment("a.pdf", "application/pdf", bytes(LARGE_BYTES))
+    with pytest.raises(ProviderBroken, match="InvalidSignature"):
+        await connect(server).send(mail_of(fields_to(attachments=(file,))), Hold())
+    assert server.ledger == []
 
 
 async def test_what_is_not_given_is_left_out(serve: Serve, connect: Connect) -> None:
@@ -149,7 +215,7 @@ async def test_the_bytes_that_leave_are_our_own_and_clean_for_seven_bits(serve: 
     )  # fmt: skip
     await connect(server).send(mail, Hold())
     sent = base64.b64decode(server.requests[0].mail["Content"]["Raw"]["Data"])
-    assert sent == mail.content
+    assert sent == mail.content()
     assert sent.isascii()
     assert max(len(line) for line in sent.split(b"\r\n")) <= 998
     encodings = {
@@ -286,7 +352,7 @@ async def test_a_region_has_the_address_that_aws_gives_it_or_another_is_asked(se
     [
         ({}, "the region is needed"),
         ({"region": REGION}, "both keys are needed"),
-        ({"region": REGION, "access_key_id": KEY_ID}, "secret_access_key: both keys are needed"),
+        ({"region": REGION, "access_key_id": KEY_ID}, "both keys are needed"),
         ({**CONFIG, "access_key_id": "AKIA 1"}, "no blanks"),
         ({**CONFIG, "region": "evil.example.com/"}, "pattern"),
         ({**CONFIG, "region": "eu-west-1 "}, "pattern"),
@@ -295,7 +361,7 @@ async def test_a_region_has_the_address_that_aws_gives_it_or_another_is_asked(se
         ({**CONFIG, "configuration_set": "a b"}, "pattern"),
         ({**CONFIG, "topic_arn": "arn:aws:sqs:eu-west-1:123456789012:janus"}, "pattern"),
         ({**CONFIG, "from_arn": "example.com"}, "pattern"),
-        ({**CONFIG, "endpoint": "ftp://example.com"}, "URL scheme"),
+        ({**CONFIG, "endpoint": "ftp://example.com"}, "plain address"),
         ({**CONFIG, "profile": "x"}, "Extra inputs are not permitted"),
     ],
 )
@@ -350,8 +416,9 @@ print([name for name in ("aioboto3", "aiobotocore", "botocore", "aiohttp") if na
 )
 async def test_the_fake_is_as_strict_as_the_real_one(change: dict[str, Any], status: int, serve: Serve) -> None:
     server = await serve()
-    asked = parameters(SesConfig.model_validate(CONFIG), mail_of(fields_to()), fields_to())
-    asked["Content"] = {"Raw": {"Data": base64.b64encode(asked["Content"]["Raw"]["Data"]).decode()}}
+    mail = mail_of(fields_to())
+    asked = parameters(SesConfig.model_validate(CONFIG), mail, fields_to(), mail.content())
+    asked["Content"] = {"Raw": {"Data": base64.b64encode(mail.content()).decode()}}
     assert (await _post(server, json.dumps({**asked, **change}).encode())).status_code == status
     assert len(server.ledger) == (status == 200)
 

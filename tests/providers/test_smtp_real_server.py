@@ -117,7 +117,7 @@ def test_the_same_on_uvloop(certificate: Certificate) -> None:
             server.script({"MAIL": [Act.RESET]})  # on reuse
             await adapter.send(mail_to(), Hold())
             server.script({"DOT": [Act.CLOSE], "BODY": [Act.CLOSE]})
-            for content in (big, mail_to().content):
+            for content in (big, mail_to().content()):
                 try:
                     await adapter.send(mail_to(content=content), Hold())
                 except DeliveryError as error:

@@ -95,7 +95,7 @@ async def test_a_new_provider_takes_the_place_that_was_asked_for(api: httpx.Asyn
     ("wrong", "field"),
     [
         ({"kind": "carrier-pigeon"}, "kind"),
-        ({"kind": "mailgun", "config": {}}, "config.api_key"),
+        ({"kind": "sendgrid", "config": {}}, "config.api_key"),
         ({"name": ""}, "name"),
         ({"name": None}, "name"),
         ({"position": 0}, "position"),
@@ -268,6 +268,8 @@ async def test_a_removed_provider_leaves_the_route_and_what_waited_for_it_goes_o
 
     assert (answer.status_code, answer.json()["name"]) == (200, "Google SMTP")
     assert await names(api) == ["Amazon SES", "SendGrid"]
+    kept = await context.database.pool.fetchval("SELECT config FROM providers WHERE id = $1", uuid.UUID(sandboxes[1]))
+    assert kept == b""
     assert await is_due(context, waiting)
     await context.bell.close()
     assert await redis.exists("arq:queue")

@@ -274,7 +274,7 @@ async def test_kinds_say_what_their_config_must_hold(api: httpx.AsyncClient) -> 
 @pytest.mark.parametrize(
     ("kind", "config", "field"),
     [
-        ("ses", {}, "config.region"),
+        ("ses", {"use_default_credentials": True}, "config.region"),
         ("carrier-pigeon", {}, "kind"),
         ("smtp", {}, "config.host"),
         ("smtp", {"host": "smtp.example.com", "port": "many"}, "config.port"),

@@ -4,12 +4,15 @@ import asyncio
 import uuid
 
 import asyncpg
+import httpx
 import pytest
 from cryptography.fernet import Fernet
 from redis.asyncio import Redis
 
+from janus_mail.routing import queries
 from janus_mail.routing import rotate as rotation
 from janus_mail.routing.create import create_provider
+from janus_mail.routing.environment import keep_environment_provider
 from janus_mail.routing.rotate import rotate
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
@@ -22,6 +25,7 @@ from tests.routing.conftest import SMTP
 __all__ = ["quick", "shop"]
 
 NEW_KEY = Fernet.generate_key().decode()
+WITHOUT_PASSWORD = {name: value for name, value in SMTP.items() if name != "password"}
 OLD, BOTH, NEW = SecretBox([TEST_KEY]), SecretBox([NEW_KEY, TEST_KEY]), SecretBox([NEW_KEY])
 
 
@@ -31,6 +35,14 @@ async def provider(database: Database, workspace_id: uuid.UUID, name: str, box: 
 
 async def sealed(database: Database) -> dict[str, bytes]:
     return {row["name"]: row["config"] for row in await database.pool.fetch("SELECT name, config FROM providers")}
+
+
+async def somebody_waits(database: Database) -> None:
+    """Until one of its connections waits for a row that another one holds."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while not await database.pool.fetchval(waiting):
+            await asyncio.sleep(0.01)
 
 
 async def test_everything_opens_with_the_new_key_alone_and_says_what_it_said(
@@ -87,10 +99,49 @@ async def test_settings_that_are_changed_meanwhile_are_waited_for_and_win(
     async with database.transaction() as connection:
         await connection.execute("UPDATE providers SET config = $1", OLD.seal(later))
         rotating = asyncio.create_task(rotate(database, BOTH))
-        while not await database.pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            await asyncio.sleep(0.01)
+        await somebody_waits(database)
     assert (await rotating).renewed == 1
     assert NEW.open((await sealed(database))["Relay"]) == later
+
+
+@pytest.mark.parametrize("patch", [{"enabled": False}, {"config": {**WITHOUT_PASSWORD, "max_connections": 3}}])
+async def test_a_change_made_meanwhile_keeps_what_was_sealed_anew(
+    api: httpx.AsyncClient, database: Database, workspace_id: uuid.UUID, patch: dict[str, object]
+) -> None:
+    """The application knows the key alone to which the settings are turned over."""
+    provider_id = await provider(database, workspace_id, "Relay", NEW)
+    async with database.transaction() as connection:
+        rows = await connection.fetch(queries.SEALED, uuid.UUID(int=0), 50)
+        changing = asyncio.create_task(api.patch(f"/api/providers/{provider_id}?verify=false", json=patch))
+        await somebody_waits(database)
+        done = await rotation._reseal(connection, SecretBox([TEST_KEY, NEW_KEY]), rows, dry_run=False)
+    assert done.renewed == 1
+    assert (answer := await changing).status_code == 200, answer.text
+    assert OLD.open((await sealed(database))["Relay"]).items() >= SMTP.items()
+
+
+async def test_another_sender_in_the_environment_keeps_what_was_sealed_anew(
+    database: Database, settings: Settings, workspace_id: uuid.UUID
+) -> None:
+    """By a process that still seals with the old key."""
+
+    def says(sender: str) -> Settings:
+        given = {**settings.model_dump(exclude_unset=True), "mail_server": "mail.example.com"}
+        return Settings.model_validate({**given, "mail_default_sender": sender})
+
+    await keep_environment_provider(database, OLD, says("ann@example.com"))
+    await database.pool.execute("UPDATE providers SET verification = '{\"ok\": true}'")
+    async with database.transaction() as connection:
+        rows = await connection.fetch(queries.SEALED, uuid.UUID(int=0), 50)
+        both = SecretBox([TEST_KEY, NEW_KEY])
+        keeping = asyncio.create_task(keep_environment_provider(database, both, says("ben@example.com")))
+        await somebody_waits(database)
+        await rotation._reseal(connection, BOTH, rows, dry_run=False)
+    await keeping
+    row = await database.pool.fetchrow("SELECT config, from_email, verification FROM providers")
+    assert row is not None
+    assert NEW.open(row["config"])["host"] == "mail.example.com"
+    assert (row["from_email"], row["verification"]) == ("ben@example.com", {"ok": True})
 
 
 async def test_one_that_meets_another_change_in_a_ring_is_tried_again(

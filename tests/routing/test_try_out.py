@@ -243,6 +243,41 @@ async def test_a_pause_that_comes_in_between_calls_it_back(
     assert server.mails == []
 
 
+@pytest.mark.parametrize("claimed", [False, True])
+async def test_a_pause_that_is_over_by_then_lets_it_leave_no_later(
+    api: httpx.AsyncClient, context: Context, relay: str, server: ScriptedSmtp, claimed: bool
+) -> None:
+    """The pause gave it back to the queue, where a worker may have taken it up before we knew."""
+    release, pool = asyncio.Event(), context.database.pool
+    server.script({"BANNER": [Held(release, "220 scripted.test ESMTP")]})
+    asked = asyncio.create_task(api.post(f"{relay}/test", json={"to": "ann@example.org"}))
+    await server.until(lambda: bool(server.conversations))
+    assert (await api.post("/api/workspace/pause")).status_code == 200
+    assert (await api.post("/api/workspace/resume")).status_code == 200
+    if claimed:
+        assert len(await pool.fetch(lease.CLAIM_BY_TIME, 10, uuid.uuid4(), 60.0)) == 1
+    release.set()
+    assert ((answer := await asked).status_code, answer.json()["code"]) == (409, "canceled")
+    assert await pool.fetchval("SELECT state FROM messages") == "canceled"
+    assert await pool.fetch(lease.CLAIM_BY_TIME, 10, uuid.uuid4(), 60.0) == []
+    assert server.mails == []
+
+
+async def test_one_that_a_worker_is_sending_by_then_is_not_said_to_be_called_back(
+    api: httpx.AsyncClient, context: Context, relay: str, server: ScriptedSmtp
+) -> None:
+    release, pool = asyncio.Event(), context.database.pool
+    server.script({"BANNER": [Held(release, "220 scripted.test ESMTP")]})
+    asked = asyncio.create_task(api.post(f"{relay}/test", json={"to": "ann@example.org"}))
+    await server.until(lambda: bool(server.conversations))
+    await pool.execute("UPDATE messages SET state = 'sending', fence = fence + 1, leased_by = gen_random_uuid()")
+    release.set()
+    assert ((answer := await asked).status_code, answer.json()["code"]) == (409, "taken_over")
+    assert str(await pool.fetchval("SELECT event_id FROM messages")) in answer.json()["error"]
+    assert await pool.fetchval("SELECT state FROM messages") == "sending"
+    assert server.mails == []
+
+
 async def test_it_needs_the_right_to_change_providers(reader: httpx.AsyncClient, relay: str) -> None:
     assert (await reader.post(f"{relay}/test")).status_code == 403
     assert (await reader.post(f"{relay}/verify")).status_code == 403

@@ -130,8 +130,10 @@ async def test_blind_copies_alone_are_no_mail_as_they_would_show_one_to_the_othe
 
 
 @asynccontextmanager
-async def put_off(shop: Workshop, redis: Redis, group: dict[str, Any], *replies: str) -> AsyncIterator[PutOff]:
-    """A group that has been tried once; leaving tries it again and ends when it is sent."""
+async def put_off(
+    shop: Workshop, redis: Redis, group: dict[str, Any], *replies: str, ends: str = "sent"
+) -> AsyncIterator[PutOff]:
+    """A group that has been tried once; leaving tries it again and ends when it is sent, or as it `ends`."""
     patient = shop.settings.model_copy(update={"retry_base_seconds": 600.0, "retry_cap_seconds": 600.0})
     async with smtp(answers={"RCPT": list(replies)}) as server, working(patient, shop.database, redis) as worker:
         await shop.smtp(server.port)
@@ -144,7 +146,7 @@ async def put_off(shop: Workshop, redis: Redis, group: dict[str, Any], *replies:
         yield event_id, server
         await shop.database.pool.execute("UPDATE messages SET next_try_at = clock_timestamp()")
         worker.engine.wake()
-        await shop.until(event_id, "sent")
+        await shop.until(event_id, ends)
 
 
 async def test_who_was_put_off_and_then_suppressed_is_not_tried_again(
@@ -168,6 +170,49 @@ async def test_who_is_off_the_list_again_gets_the_mail_that_is_tried_again(
         await shop.database.pool.execute("DELETE FROM suppressions")
     assert [mail.recipients for mail in server.mails] == [[ANN, BEN, CY]]
     assert await became(shop) == {"ann": ("to", "sent"), "ben": ("to", "sent"), "cy": ("cc", "sent")}
+
+
+async def test_a_blind_copy_is_tried_again_though_the_one_it_names_has_the_mail_and_was_suppressed_since(
+    shop: Workshop, redis: Redis, listed: Suppress
+) -> None:
+    said = "250 Ok", "450 4.2.0 Greylisted"
+    async with put_off(shop, redis, group_of([ANN], [], [BEN]), *said) as (_, server):
+        await listed(ANN)
+    assert [mail.recipients for mail in server.mails] == [[ANN], [BEN]]
+    first, again = (message_from_bytes(mail.content) for mail in server.mails)
+    assert first.as_bytes() == again.as_bytes()
+    assert again["To"] == ANN
+    assert await became(shop) == {"ann": ("to", "sent"), "ben": ("bcc", "sent")}
+
+
+async def test_a_blind_copy_of_a_mail_that_may_name_nobody_ends_with_a_reason(
+    shop: Workshop, redis: Redis, listed: Suppress
+) -> None:
+    said = "450 4.2.0 Greylisted", "450 4.2.0 Greylisted"
+    async with put_off(shop, redis, group_of([ANN], [], [BEN]), *said, ends="suppressed") as (_, server):
+        await listed(ANN)
+    assert server.mails == []
+    assert await became(shop) == {"ann": ("to", "suppressed"), "ben": ("bcc", "suppressed")}
+    why = await shop.database.pool.fetchval("SELECT response FROM message_recipients WHERE address = $1", BEN)
+    assert why == "nobody is left whom the mail could name, and it would show the one to the others"
+
+
+async def test_a_suppressed_member_stays_out_of_the_mail_that_the_next_provider_gets(
+    shop: Workshop, redis: Redis, listed: Suppress
+) -> None:
+    await listed(BEN)
+    async with smtp(answers={"MAIL": ["451 4.3.0 Down"]}) as first, smtp() as second:
+        await shop.smtp(first.port, name="first")
+        await shop.smtp(second.port, name="second")
+        group = group_of([ANN, BEN], [CY])
+        event_id = await shop.event(ANN, send_as="group", group_recipients=group, recipients_count=3)
+        async with working(shop.settings, shop.database, redis) as worker:
+            worker.engine.wake()
+            await shop.until(event_id, "sent")
+    ((mail),) = second.mails
+    assert mail.recipients == [ANN, CY]
+    assert message_from_bytes(mail.content)["To"] == ANN
+    assert await became(shop) == {"ann": ("to", "sent"), "ben": ("to", "suppressed"), "cy": ("cc", "sent")}
 
 
 async def test_a_group_in_doubt_of_whom_nobody_is_left_is_parked(

@@ -330,3 +330,20 @@ async def answered(url: str) -> None:
 async def ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait({task})
+
+
+async def test_the_posts_of_services_that_nobody_has_worked_on_are_counted(shop: Workshop) -> None:
+    async def shown() -> tuple[float, float]:
+        names = samples(await Gauges(shop.database).read())
+        return value(names, "janus_feedback_posts_waiting"), value(names, "janus_feedback_oldest_post_seconds")
+
+    assert await shown() == (0, 0)
+    provider_id = await shop.provider()
+    for age_s in (90, 5):
+        await shop.database.pool.execute(
+            """INSERT INTO hook_posts (id, workspace_id, provider_id, kind, body, received_at)
+               VALUES ($1, $2, $3, 'sendgrid', '', now() - $4::float8 * interval '1 second')""",
+            uuid7(), shop.workspace_id, provider_id, float(age_s),
+        )  # fmt: skip
+    many, oldest_s = await shown()
+    assert (many, 90 <= oldest_s < 100) == (2, True)

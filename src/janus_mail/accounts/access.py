@@ -15,8 +15,10 @@ from janus_mail.accounts.keys import ALL_SCOPES, ProvenKey, prove_key, touch
 from janus_mail.errors import Forbidden, Unauthorized
 from janus_mail.settings import is_loopback
 from janus_mail.storage.database import CONNECTION_LOST
+from janus_mail.telemetry.boot_clock import boot_clock_s
 from janus_mail.telemetry.logs import bind
-from janus_mail.web.context import Context, ContextDep
+from janus_mail.web.context import Context, ContextDep, context_of
+from janus_mail.web.routes import before_body
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +28,9 @@ BEARER: Final = HTTPBearer(
     bearerFormat="janus_<prefix>_<secret>",
     description="`Authorization: Bearer janus_…`. Make a key with `janus keys create --workspace default --name ci`.",
 )
+_FOUND: Final = "janus.found_caller"
+# For so long what was found before the body counts after it; a key may be revoked while a slow body comes.
+_FRESH_S: Final = 5.0
 # A proxy on this machine would make the whole world look local.
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?")
@@ -46,20 +51,38 @@ class Caller:
         return scope in self.scopes or "admin" in self.scopes
 
 
-def allow(scope: str) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: the caller, who has `scope`. Raises `Unauthorized` (401) or `Forbidden` (403)."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A caller, when they were found, and by which key where it is to be noted that it was used."""
 
+    caller: Caller
+    at_s: float
+    stale_key: ProvenKey | None = None
+
+
+def allow(scope: str) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: the caller, who has `scope`. Raises `Unauthorized` (401) or `Forbidden` (403), before the body is
+    read where it is a route's own."""
+
+    async def admit(request: Request) -> None:
+        found = await _authenticate(context_of(request), request, await BEARER(request))
+        _require(found.caller, scope)
+        request.scope[_FOUND] = found
+
+    @before_body(admit)
     async def caller(
         context: ContextDep,
         request: Request,
         background: BackgroundTasks,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=[scope])],
     ) -> Caller:
-        found = await _authenticate(context, request, background, credentials)
-        bind(workspace_id=found.workspace_id)
-        if not found.may(scope):
-            raise Forbidden(f"This API key lacks the scope {scope}.", code="insufficient_scope")
-        return found
+        found: _Found | None = request.scope.get(_FOUND)
+        if found is None or boot_clock_s() - found.at_s > _FRESH_S:
+            found = await _authenticate(context, request, credentials)
+        _require(found.caller, scope)
+        if found.stale_key is not None:
+            background.add_task(_touch, context, found.stale_key)
+        return found.caller
 
     return caller
 
@@ -90,21 +113,23 @@ async def anonymous_caller(context: Context, request: Request) -> Caller | None:
     return Caller(workspace_id, name, frozenset(ALL_SCOPES), "anonymous", anonymous=True)
 
 
-async def _authenticate(
-    context: Context, request: Request, background: BackgroundTasks, credentials: HTTPAuthorizationCredentials | None
-) -> Caller:
+async def _authenticate(context: Context, request: Request, credentials: HTTPAuthorizationCredentials | None) -> _Found:
     if credentials is not None:
         key = await prove_key(context.database, credentials.credentials)
         if key is None:
             raise Unauthorized("This API key is unknown, expired or revoked.", code="invalid_token")
-        if key.stale:
-            background.add_task(_touch, context, key)
-        return _caller(key)
+        return _Found(_caller(key), boot_clock_s(), key if key.stale else None)
     if "authorization" not in request.headers and _is_own(request) and _sends_only_our_types(request):
         anonymous = await anonymous_caller(context, request)
         if anonymous is not None:
-            return anonymous
+            return _Found(anonymous, boot_clock_s())
     raise Unauthorized("Send an API key as `Authorization: Bearer <key>`.")
+
+
+def _require(caller: Caller, scope: str) -> None:
+    bind(workspace_id=caller.workspace_id)
+    if not caller.may(scope):
+        raise Forbidden(f"This API key lacks the scope {scope}.", code="insufficient_scope")
 
 
 def _caller(key: ProvenKey) -> Caller:

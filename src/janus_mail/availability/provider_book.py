@@ -10,11 +10,14 @@ import asyncpg
 
 from janus_mail.availability import queries
 from janus_mail.providers.contract import Adapter
-from janus_mail.providers.registry import KINDS, adapter_for
+from janus_mail.providers.registry import KINDS, adapter_for, borrows_credentials
+from janus_mail.providers.sandbox import COPIES
 from janus_mail.providers.timeouts import Timeouts
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.telemetry.boot_clock import boot_clock_s
+
+LENDS_NOTHING = "JANUS_AWS_DEFAULT_CREDENTIALS is off: the server lends its own AWS credentials to no workspace"
 
 _FRESH_S = 1.0
 
@@ -40,6 +43,11 @@ class ConfiguredProvider:
     adapter: Adapter | None
     unusable: str | None = None
 
+    @property
+    def copies(self) -> int:
+        """So many times a large mail is in memory while it goes through here."""
+        return COPIES if self.sandbox else KINDS[self.kind].copies
+
 
 _UNREAD: tuple[float, list[ConfiguredProvider]] = (float("-inf"), [])
 
@@ -53,7 +61,10 @@ async def prepare_kinds(database: Database) -> None:
 
 
 class ProviderBook:
-    """One per worker process. `learn` is given the rows of a workspace's circuits whenever its providers are read."""
+    """One per worker process. `learn` is given the rows of a workspace's circuits whenever its providers are read.
+
+    With `lends` providers may take credentials of the machine's own; without, those that would are unusable.
+    """
 
     def __init__(
         self,
@@ -61,11 +72,14 @@ class ProviderBook:
         secrets: SecretBox,
         timeouts: Timeouts,
         learn: Callable[[Sequence[asyncpg.Record]], None] | None = None,
+        *,
+        lends: bool = False,
     ) -> None:
         self._database = database
         self._secrets = secrets
         self._timeouts = timeouts
         self._learn = learn
+        self._lends = lends
         self._reading: dict[uuid.UUID, asyncio.Lock] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._routes: dict[uuid.UUID, tuple[float, list[ConfiguredProvider]]] = {}
@@ -118,7 +132,8 @@ class ProviderBook:
         """The same object as long as its row has not changed. Of a changed one the old adapter finishes what it has."""
         key = (row["id"], tuple(tuple(value) if isinstance(value, list) else value for value in row.values()))
         if key not in self._known:
-            adapter, unusable = self._adapter(row)
+            # What was removed has no settings any more.
+            adapter, unusable = (None, "removed") if row["removed"] else self._adapter(row)
             self._known[key] = ConfiguredProvider(
                 id=row["id"], workspace_id=row["workspace_id"], kind=row["kind"], name=row["name"],
                 enabled=row["enabled"], removed=row["removed"], sandbox=row["sandbox"],
@@ -131,8 +146,11 @@ class ProviderBook:
 
     def _adapter(self, row: asyncpg.Record) -> tuple[Adapter | None, str | None]:
         try:
+            config = self._secrets.open(row["config"])
+            if not (self._lends or row["sandbox"]) and borrows_credentials(row["kind"], config):
+                return None, LENDS_NOTHING
             adapter = adapter_for(
-                row["kind"], self._secrets.open(row["config"]), sandbox=row["sandbox"],
+                row["kind"], config, sandbox=row["sandbox"],
                 sandbox_mode=row["sandbox_mode"], sandbox_failure_rate=row["sandbox_failure_rate"],
                 timeouts=self._timeouts,
             )  # fmt: skip

@@ -6,6 +6,9 @@ import re
 UNFIT_IN_NAME = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 UNFIT_IN_HEADER = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # a tab is white space there
 
+# Embeddings, overrides and isolates (Unicode TR 9): with them «a\u202etxt.exe» reads as «aexe.txt».
+TURNS_TEXT = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
 
 class InvalidText(ValueError):
     """A text or HTML body, or a value for it, has a character that no mail can carry."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -35,14 +35,24 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """One mail: the whole message with CRLF and no dot-stuffing, and the subject as the recipient reads it.
+    """One mail: the message in `pieces`, with CRLF and no dot-stuffing, and the subject as the recipient reads it.
 
     `smtputf8` says that a header holds an address beyond ASCII (RFC 6532); of the envelope it says nothing.
     """
 
-    content: bytes
+    pieces: tuple[bytes, ...] = field(repr=False)  # those of files are shared by all who have them
     smtputf8: bool
     subject: str
+
+    @property
+    def size(self) -> int:
+        """Octets."""
+        return sum(map(len, self.pieces))
+
+    @property
+    def content(self) -> bytes:
+        """The whole message, made anew each time: a large one is not to be held longer than it is needed."""
+        return b"".join(self.pieces)
 
 
 class Texts(NamedTuple):
@@ -104,20 +114,18 @@ class Letter:
             raise ValueError("The date must be aware.")
         filled = self._shared or self._fill(values_for(to[0], variables) if len(to) == 1 else variables)
         smtputf8 = self._smtputf8 or any(mailbox.needs_smtputf8 for mailbox in (*to, *cc))
-        content = b"".join(
-            (
-                _date_header(date),
-                self._from,
-                encode_mailboxes("To", to, smtputf8=True),
-                encode_mailboxes("Cc", cc, smtputf8=True) if cc else b"",
-                self._reply_to,
-                filled.subject_line,
-                f"Message-ID: {message_id}\r\n".encode("ascii"),
-                self._headers,
-                *filled.body,
-            )
+        pieces = (
+            _date_header(date),
+            self._from,
+            encode_mailboxes("To", to, smtputf8=True),
+            encode_mailboxes("Cc", cc, smtputf8=True) if cc else b"",
+            self._reply_to,
+            filled.subject_line,
+            f"Message-ID: {message_id}\r\n".encode("ascii"),
+            self._headers,
+            *filled.body,
         )
-        return Composed(content, smtputf8, filled.subject)
+        return Composed(pieces, smtputf8, filled.subject)
 
     def texts(self, *, to: Sequence[Mailbox], variables: Mapping[str, str]) -> Texts:
         """The bodies of the same mail with LF, the text made from the HTML where only that was given.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
-from janus_mail.content.characters import UNFIT_IN_NAME
+from janus_mail.content.characters import TURNS_TEXT, UNFIT_IN_NAME
 
 MAX_FILENAME: Final = 255
 MAX_CONTENT_ID: Final = 255
@@ -78,6 +78,8 @@ def check_filename(name: str) -> str:
     """The name without blanks around it, which readers take away. Raises InvalidFile."""
     if UNFIT_IN_NAME.search(name):
         raise InvalidFile("A file name has no line breaks and no control characters.")
+    if TURNS_TEXT.search(name):
+        raise InvalidFile("A file name has no characters that turn the direction of its text: its ending must be seen.")
     name = name.strip()
     if not 1 <= len(name) <= MAX_FILENAME:
         raise InvalidFile(f"A file name has 1 to {MAX_FILENAME} characters.")

@@ -1,7 +1,8 @@
 """What providers tell of mail that they took: how far it has come, and proof where nobody knew whether it had left."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
@@ -15,14 +16,19 @@ _SAID_MOST = 300
 
 
 class Report(NamedTuple):
-    """One thing that a provider told of one message; `member`: of this recipient of its group, and its role."""
+    """One thing that a provider told of one message; `member`: of this recipient of its group, and its role.
+
+    `hearsay`: whoever has the mail may have said so. It moves the delivery status, and proves nothing.
+    """
 
     message_id: uuid.UUID
     workspace_id: uuid.UUID
     provider_id: uuid.UUID
     type: FeedbackType
     reason: str | None
+    received_at: datetime  # by the database's clock
     in_doubt: bool  # the message is not known to be sent
+    hearsay: bool = False
     member: tuple[str, str] | None = None
 
 
@@ -45,21 +51,22 @@ async def take(connection: Connection, reports: Sequence[Report]) -> list[Proven
     if not known:
         return []
     await connection.execute(evidence.REACHED, [r.message_id for r in known], [r.type.value for r in known])
+    noted = await _note(connection, [r for r in known if r.in_doubt and not r.hearsay])
     if members := [(r, *r.member) for r in known if r.member is not None]:
         await connection.execute(
             evidence.REACHED_RECIPIENT, [r.message_id for r, _, _ in members], [address for _, address, _ in members],
             [r.workspace_id for r, _, _ in members], [role for _, _, role in members],
             [r.type.value for r, _, _ in members], [r.reason or "" for r, _, _ in members],
+            [r.hearsay for r, _, _ in members],
         )  # fmt: skip
-    doubtful = [(r.message_id, r.provider_id, _said(r)) for r in known if r.in_doubt]
-    return await _prove(connection, doubtful)
+    return await _settle(connection, noted)
 
 
 async def settle(database: Database, most: int) -> list[Proven]:
     """What is due to be resolved and is proven already: its proof was faster than the doubt. At most so many."""
     async with database.transaction() as connection:
         rows = await connection.fetch(evidence.DUE_AND_PROVEN, most)
-        return await _prove(connection, [(row["message_id"], row["provider_id"], row["said"]) for row in rows])
+        return await _settle(connection, {row["id"] for row in rows})
 
 
 def count(proven: Sequence[Proven]) -> None:
@@ -68,13 +75,24 @@ def count(proven: Sequence[Proven]) -> None:
         metrics.message_sent(Priority(one.priority).name.lower(), one.lateness_s)
 
 
-async def _prove(connection: Connection, given: Sequence[tuple[uuid.UUID, uuid.UUID, str]]) -> list[Proven]:
-    if not given:
+async def _note(connection: Connection, reports: Sequence[Report]) -> set[uuid.UUID]:
+    """On the tries that they may be about; the messages of which something was proven by it."""
+    if not reports:
+        return set()
+    rows = await connection.fetch(
+        evidence.NOTE, [r.message_id for r in reports], [r.provider_id for r in reports],
+        [r.member[0] if r.member is not None else None for r in reports], [r.received_at for r in reports],
+        [_said(r) for r in reports],
+    )  # fmt: skip
+    return {row["message_id"] for row in rows}
+
+
+async def _settle(connection: Connection, message_ids: Collection[uuid.UUID]) -> list[Proven]:
+    if not message_ids:
         return []
-    message_ids, provider_ids, said = zip(*given, strict=True)
-    rows: list[asyncpg.Record] = await connection.fetch(evidence.PROVE, message_ids, provider_ids, said)
-    if again := [row["id"] for row in rows if row["state"] == State.SCHEDULED]:
-        await connection.execute(evidence.TAKEN_WITH_IT, again)
+    ids = sorted(message_ids)
+    await connection.execute(evidence.TAKEN_WITH_IT, ids)
+    rows: list[asyncpg.Record] = await connection.fetch(evidence.SETTLE, ids)
     return [Proven(State(row["state"]), row["priority"], row["lateness_s"]) for row in rows]
 
 

@@ -98,11 +98,10 @@ class EventContent:
         """Whether its mails are to be weighed."""
         return 2 * self._characters + sum(note.encoded for note in self.files) >= SMALL_BYTES
 
-    @property
-    def weight(self) -> Weight:
-        """Of one mail: its bytes, and what all share: the files as they are and in base64."""
+    def weight(self, copies: int) -> Weight:
+        """Of one mail: its bytes so many times, and what all share: the files as they are and in base64."""
         encoded = sum(note.encoded for note in self.files)
-        own, shared = 2 * self._characters + encoded, encoded + sum(note.size for note in self.files)
+        own, shared = copies * (2 * self._characters + encoded), encoded + sum(note.size for note in self.files)
         return Weight(self.workspace_id, (self.id, self.version), own, shared)
 
     @property
@@ -178,10 +177,11 @@ def outgoing(hold: Hold, event: EventContent, sender: Mailbox, provider_id: uuid
     letter = event.letter(sender)
     composed = letter.compose(to=to, cc=cc, variables=variables, message_id=header, date=dated_at)
     everyone = dict.fromkeys(mailbox.address for mailbox in (*to, *cc, *bcc))
+    key, used = _idempotency_key(hold, provider_id)
     mail = Mail(
         sender=sender.address, recipients=tuple(address for address in everyone if address not in hold.resolved),
-        content=composed.content, smtputf8=composed.smtputf8, message_id=header,
-        idempotency_key=_idempotency_key(hold, provider_id), attempt_number=hold.attempt_count + 1,
+        content=lambda: composed.content, size=composed.size, smtputf8=composed.smtputf8, message_id=header,
+        idempotency_key=key, key_used=used, attempt_number=hold.attempt_count + 1,
         fields=lambda: _fields(hold, event, sender, composed.subject),
     )  # fmt: skip
     return Outgoing(mail, composed.subject, dated_at)
@@ -191,11 +191,17 @@ def _audience(hold: Hold, event: EventContent) -> tuple[Group, Mapping[str, str]
     """Whom the mail is to, and what fills its placeholders: to who is left of a group what they would be to all."""
     if event.group is None:
         return Group(to=(Mailbox(hold.recipient, hold.recipient_name),)), hold.variables
-    if not hold.suppressed:
-        return event.group, hold.variables
+    group = named(event.group, hold)
+    if group == event.group:
+        return group, hold.variables
     to = event.group.to
     variables = values_for(to[0], hold.variables) if len(to) == 1 else hold.variables
-    return event.group.without(hold.suppressed), variables
+    return group, variables
+
+
+def named(group: Group, hold: Hold) -> Group:
+    """Whom a group's mail names: not the suppressed ones, but for those who have it already. It stays the same mail."""
+    return group.without(hold.suppressed.keys() - hold.resolved)
 
 
 def _fields(hold: Hold, event: EventContent, sender: Mailbox, subject: str) -> Fields:
@@ -215,10 +221,11 @@ def _fields(hold: Hold, event: EventContent, sender: Mailbox, subject: str) -> F
     )  # fmt: skip
 
 
-def _idempotency_key(hold: Hold, provider_id: uuid.UUID) -> str:
-    """Message, provider and generation, which rises only after a definite refusal: a resend has the same key."""
-    generation = sum(t.provider_id == provider_id and t.outcome != Outcome.UNCERTAIN for t in hold.history)
-    return f"{hold.id.hex}-{provider_id.hex}-{generation}"
+def _idempotency_key(hold: Hold, provider_id: uuid.UUID) -> tuple[str, bool]:
+    """Message, provider and generation, which rises only after a definite refusal: a resend has the same key. And
+    whether a try of this generation may have left."""
+    doubts = [t.outcome == Outcome.UNCERTAIN for t in hold.history if t.provider_id == provider_id]
+    return f"{hold.id.hex}-{provider_id.hex}-{doubts.count(False)}", bool(doubts) and doubts[-1]
 
 
 def _address(mailbox: Mailbox) -> Address:

@@ -6,6 +6,7 @@ behind, the patrol finds as it finds a dead worker's.
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,11 +15,12 @@ from uuid_utils.compat import uuid7
 from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.content.addresses import Mailbox
 from janus_mail.delivery.attempt import Attempt
+from janus_mail.delivery.control import cancel
 from janus_mail.delivery.decide import Verdict
 from janus_mail.delivery.hold import Hold, LeaseLost
 from janus_mail.delivery.letters import Letters, outgoing
 from janus_mail.delivery.queries import one_off
-from janus_mail.delivery.record import LetGo, Recorder
+from janus_mail.delivery.record import Recorder
 from janus_mail.models.states import OnUncertain, State
 from janus_mail.providers.contract import Accepted, Adapter
 from janus_mail.providers.outcomes import DeliveryError, ProviderDown, Uncertain
@@ -36,7 +38,15 @@ class Busy(Exception):
 
 
 class NotBegun(Exception):
-    """It was canceled, or its workspace paused, before it began to leave."""
+    """It was canceled, or its workspace paused, before it began to leave here.
+
+    `taken_over`: it could not be called back, for by then somebody else sends it.
+    """
+
+    def __init__(self, event_id: uuid.UUID, *, taken_over: bool) -> None:
+        super().__init__(f"event {event_id}")
+        self.event_id = event_id
+        self.taken_over = taken_over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +85,7 @@ async def send_one(
         ended = await _through(attempt, provider.adapter)
     except LeaseLost:
         if not attempt.opened:
-            await recorder.let_go(LetGo(hold, State.CANCELED))
-            raise NotBegun from None
+            raise await _called_back(database, hold) from None
         ended = (
             Uncertain("lease_lost") if attempt.dispatched else ProviderDown("taken_back", "It had not begun to leave.")
         )
@@ -104,6 +113,13 @@ async def _lease(database: Database, provider: ConfiguredProvider, mail: OneOff)
     if row is None:
         raise Busy
     return Hold.of(row, asked_at_s=asked_at_s, lease_s=_LEASE_S)
+
+
+async def _called_back(database: Database, hold: Hold) -> NotBegun:
+    """A pause gives to the queue what it takes back, and once it is over a worker may have it: there it ends."""
+    async with database.transaction() as connection:
+        done = await cancel(connection, hold.workspace_id, hold.event_id)
+    return NotBegun(hold.event_id, taken_over=done.too_late > 0)
 
 
 async def _through(attempt: Attempt, adapter: Adapter) -> Accepted | DeliveryError:

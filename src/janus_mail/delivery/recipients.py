@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from janus_mail.delivery.hold import Hold
-from janus_mail.delivery.letters import Group
+from janus_mail.delivery.letters import Group, named
 from janus_mail.models.states import RecipientState
 from janus_mail.providers.contract import Accepted, Mail, Refused
 from janus_mail.providers.outcomes import DeliveryError, Outcome
@@ -51,11 +51,21 @@ def suppressed(group: Group, hold: Hold) -> tuple[RecipientResult, ...]:
 
 
 def nobody_left(group: Group, hold: Hold) -> bool:
-    """Whether everyone whom the mail could still go to must not be mailed."""
-    if not hold.suppressed:
+    """Whether everyone whom the mail could still go to must not be mailed, or needs no mail any more."""
+    if not hold.suppressed and not hold.resolved:
         return False
-    left = group.without(hold.suppressed)
+    left = named(group, hold)
     return all(mailbox.address in hold.resolved for part in left for mailbox in part)
+
+
+def without_a_mail(group: Group, hold: Hold) -> tuple[RecipientResult, ...]:
+    """How it ends for the others where `nobody_left`: the suppressed ones, and blind copies of what has no others."""
+    why = "nobody is left whom the mail could name, and it would show the one to the others"
+    over = {*hold.suppressed, *hold.resolved}
+    return (*suppressed(group, hold), *(
+        RecipientResult(address, role, RecipientState.SUPPRESSED, "suppressed", why)
+        for address, role in _roles(group).items() if address not in over
+    ))  # fmt: skip
 
 
 def _roles(group: Group) -> dict[str, str]:

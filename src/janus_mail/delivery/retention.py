@@ -1,7 +1,8 @@
 """Retention: events whose mails are all final and old are removed, a little at a time, oldest first.
 
 An event goes whole: first it is hidden, then its messages go in small batches (the database takes their attempts,
-recipients and captured mails), then the event itself. What a crash leaves hidden is found again.
+recipients, feedback and captured mails), then the event itself. What a crash leaves hidden is found again. Feedback
+that fits no message goes by its own age.
 """
 
 import asyncio
@@ -40,7 +41,9 @@ class Retention:
         self._hidden: list[uuid.UUID] = []
 
     async def tick(self) -> int:
-        """Remove at most `MOST_A_TICK` messages; how many went. The next tick goes on from there."""
+        """Remove at most `MOST_A_TICK` messages, and feedback of none; how many messages went. The next tick goes on
+        from there."""
+        await self._remove_unmatched()
         ends_at, removed = boot_clock_s() + _MOST_S, 0
         for _ in range(_LOOKS_A_TICK):
             if not self._hidden and not await self._look():
@@ -51,6 +54,13 @@ class Retention:
                     return removed
                 await asyncio.sleep(_PAUSE_S)
         return removed
+
+    async def _remove_unmatched(self) -> None:
+        ends_at = boot_clock_s() + _MOST_S / 2
+        while await self._database.pool.fetchval(retention.REMOVE_UNMATCHED, self._days, BATCH) == BATCH:
+            if boot_clock_s() >= ends_at:
+                return
+            await asyncio.sleep(_PAUSE_S)
 
     async def _look(self) -> bool:
         """Hide what is old among the next events. False: there were no more, and the next look is from the start."""

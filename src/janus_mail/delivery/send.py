@@ -16,7 +16,7 @@ from janus_mail.delivery.crash_points import reached
 from janus_mail.delivery.decide import Pace, Verdict, after_error, next_round
 from janus_mail.delivery.hold import Hold, LeaseLost, Try
 from janus_mail.delivery.letters import EventContent, Group, Letters, outgoing
-from janus_mail.delivery.recipients import RecipientResult, nobody_left, results, suppressed
+from janus_mail.delivery.recipients import RecipientResult, nobody_left, results, without_a_mail
 from janus_mail.delivery.record import Finish, LetGo, Recorder
 from janus_mail.delivery.route import Route, Routes, remaining
 from janus_mail.delivery.weights import Weights
@@ -73,7 +73,7 @@ class Sender:
             return
         try:
             if event.is_big:
-                async with self._weights.held(event.weight):
+                async with self._weights.held(event.weight(await self._copies(hold, event))):
                     await self._go_on(hold, event)
             else:
                 await self._go_on(hold, event)
@@ -88,6 +88,11 @@ class Sender:
             _log.exception("message %s could not be prepared", hold.id)
             error = "internal_error: the worker's log says more"
             await self._recorder.let_go(self._wait_for_next_round(hold, last_error=error))
+
+    async def _copies(self, hold: Hold, event: EventContent) -> int:
+        """Of whichever provider of its route takes most memory: who gets the mail is not known yet."""
+        chosen = self._routes.of(hold.workspace_id, event.wish, await self._book.of(hold.workspace_id))
+        return max((provider.copies for provider in chosen.order), default=1)
 
     async def _go_on(self, hold: Hold, event: EventContent) -> None:
         while await self._try_next(hold, event):
@@ -209,7 +214,7 @@ class Sender:
         hold = step.hold
         hold.history.append(Try(step.provider.id, hold.round, error.outcome, error.code))
         hold.attempt_count += 1
-        hold.resolved.update(one.address for one in recipients if one.resolved)
+        hold.resolved.update(one.address for one in recipients if one.resolved and one.address not in hold.suppressed)
         left = remaining(step.chosen, hold.history, hold.round, resend=hold.resends > 0)
         return after_error(
             error, hold.history, round_=hold.round, now=hold.now(), give_up_at=hold.give_up_at, pace=self._pace,
@@ -262,7 +267,9 @@ class Sender:
 
 
 def _suppressed(hold: Hold, group: Group) -> LetGo:
-    """The end of a group's mail that may go to nobody. What may have left is no lie of ours."""
+    """The end of a group's mail that may go to nobody, or that all have. What may have left is no lie of ours."""
+    if not hold.suppressed:
+        return LetGo(hold, State.SENT)
     state = State.PARKED if hold.resends > 0 else State.SENT if hold.reached else State.SUPPRESSED
     (address, why), *others = hold.suppressed.items()
     more = f", and {len(others):,} more" if others else ""
@@ -270,7 +277,7 @@ def _suppressed(hold: Hold, group: Group) -> LetGo:
     error = f"suppressed: {why}" if alone else f"suppressed: nobody is left to mail ({address}: {why}{more})"
     if state is State.PARKED:
         error = f"it may have left; not sent again: {error}"
-    return LetGo(hold, state, last_error=error[:300], recipients=suppressed(group, hold))
+    return LetGo(hold, state, last_error=error[:300], recipients=without_a_mail(group, hold))
 
 
 def _forget_frames(error: BaseException) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from janus_mail.accounts.access import Caller
 from janus_mail.content.addresses import Mailbox
 from janus_mail.delivery import control
@@ -29,7 +31,7 @@ from janus_mail.events.understand import (
     route_of,
     time_warnings,
 )
-from janus_mail.models.states import Priority
+from janus_mail.models.states import Priority, State
 from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context
 
@@ -44,8 +46,8 @@ _MAY_BE_EMPTY = frozenset(
 
 # What services may be unable to carry: a change of the time alone is never refused for them.
 _HAVE_LIMITS = frozenset(
-    {"email_subject", "email_content", "email_html", "reply_to", "from_email", "headers", "tags", "metadata",
-     "attachments"}
+    {"email_subject", "email_content", "email_html", "reply_to", "from_email", "from_name", "headers", "tags",
+     "metadata", "attachments"}
 )  # fmt: skip
 
 
@@ -119,9 +121,22 @@ def _apply_times(given: Mapping[str, Any], row: EventRow, facts: Facts) -> datet
 
 def _check_limits(row: EventRow, facts: Facts) -> list[str]:
     """Raises InvalidInput where no provider can carry it any more."""
-    asked = asked_of(row, (to["email"] for to in row.first_recipients))
+    asked = asked_of(row, (Mailbox(to["email"], to["name"]) for to in row.first_recipients))
     chosen = next((provider for provider in facts.providers if provider.id == row.provider_id), None)
     return check_limits(asked, route_of(chosen, facts, failover=row.failover)) if asked is not None else []
+
+
+def _stopped(event_id: uuid.UUID, states: Sequence[asyncpg.Record]) -> list[str]:
+    """Of messages that a change reaches and that yet do not leave by themselves."""
+    counts = {state["state"]: state["many"] for state in states}
+    named = [state for state in (State.SUPPRESSED, State.FAILED) if state in counts]
+    if not named:
+        return []
+    many, of = sum(counts[state] for state in named), sum(counts.values())
+    which = "Its message" if of == 1 else f"All {of:,} messages" if many == of else f"{many:,} of {of:,} messages"
+    were = "was" if many == 1 else "were"
+    until = f"nothing of that leaves by itself, only after POST /api/events/{event_id}/retry."
+    return [f"{which} {were} {' or '.join(named)} before this change: {until}"]
 
 
 async def _check_placeholders(connection: Connection, row: EventRow) -> None:
@@ -149,6 +164,7 @@ async def _store(
         many = "1 message is" if error.count == 1 else f"{error.count} messages are"
         why = f"{many} leaving or have left" if error.count else "None of its messages is to leave any more"
         raise Conflict(f"{why}: the event can no longer change.", code="too_late") from None
+    row.warnings += _stopped(row.id, await connection.fetch(queries.STATES, row.workspace_id, row.id))
     await keep_files(connection, row.workspace_id, files)
     await connection.execute(
         queries.UPDATE_EVENT, row.workspace_id, row.id, row.subject, row.text, row.html, row.from_email,

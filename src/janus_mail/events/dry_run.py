@@ -53,7 +53,8 @@ async def explain_route(context: Context, workspace_id: uuid.UUID, wish: Wish) -
     """Whom a mail with this wish would be tried with now, and why each other provider is left out."""
     rows = await context.database.pool.fetch(queries.STANDING, workspace_id)
     standings = _standings(rows)
-    book = ProviderBook(context.database, context.secrets, Timeouts())
+    lends = context.settings.aws_default_credentials
+    book = ProviderBook(context.database, context.secrets, Timeouts(), lends=lends)
     try:
         known = [provider for provider in await book.of(workspace_id) if not provider.removed]
     finally:

@@ -4,7 +4,7 @@ the requests of one moment, each row with its own."""
 from collections.abc import Iterable, Mapping
 
 from janus_mail.events.rows import EVENT_COLUMNS
-from janus_mail.models.states import State
+from janus_mail.models.states import DELIVERY_ORDER, State
 
 # What bears on accepting, a row a provider (one of nulls where there is none), the route's order.
 FACTS = """
@@ -66,10 +66,19 @@ INSERT_EVENTS_WITH_FILES = _INSERT_EVENTS.format(
 )
 
 # A content that is there already is used anew: until the transaction ends its row is locked, and after it young, so
-# that nobody removes it as unused (`delivery/queries/files.py`). $2 SHA-256, $3 octets, $4 content.
+# that nobody removes it as unused (`delivery/queries/files.py`: a day old, and not locked). One that was used within
+# the hour is young without a new `used_at`: a share of the lock keeps the remover out and lets others of its users in,
+# where each update would wait for the last one's commit. $2 SHA-256, $3 octets, $4 content.
 KEEP_FILE = """
-    INSERT INTO attachments (workspace_id, digest, size, content) VALUES ($1, $2, $3, $4)
+    WITH young AS MATERIALIZED (
+        SELECT FROM attachments
+        WHERE workspace_id = $1 AND digest = $2 AND used_at > clock_timestamp() - interval '1 hour'
+        FOR KEY SHARE
+    )
+    INSERT INTO attachments AS a (workspace_id, digest, size, content)
+    SELECT $1, $2, $3::int, $4::bytea WHERE NOT EXISTS (SELECT FROM young)
     ON CONFLICT (workspace_id, digest) DO UPDATE SET used_at = clock_timestamp()
+        WHERE a.used_at <= clock_timestamp() - interval '1 hour'  -- where not, its row is locked all the same
 """
 
 # The file at place $3 (from 0) of event $2.
@@ -148,16 +157,20 @@ ATTEMPTS = """
     FROM attempts WHERE workspace_id = $1 AND message_id = $2 ORDER BY number
 """
 
-# The last $3 things that came back, first first. $2 message.
-FEEDBACK = """
+_ON_ITS_WAY = f"array_position(ARRAY[{', '.join(repr(kind.value) for kind in DELIVERY_ORDER)}], f.type::text)"
+
+# The last $3 things that came back, first first; of one second, in which services tell several, as a mail goes on its
+# way. $2 message.
+FEEDBACK = f"""
     SELECT f.* FROM (
         SELECT f.id, f.type, f.occurred_at AS at, f.recipient, f.reason, f.details, p.id AS provider_id,
                p.kind AS provider_kind, p.name AS provider_name
         FROM feedback_events f JOIN providers p ON p.id = f.provider_id
-        WHERE f.workspace_id = $1 AND f.message_id = $2 ORDER BY f.occurred_at DESC, f.id DESC LIMIT $3
+        WHERE f.workspace_id = $1 AND f.message_id = $2
+        ORDER BY f.occurred_at DESC, {_ON_ITS_WAY} DESC, f.id DESC LIMIT $3
     ) f
-    ORDER BY f.at, f.id
-"""
+    ORDER BY f.at, {_ON_ITS_WAY}, f.id
+"""  # noqa: S608  (our own words alone)
 
 # Everyone whom a group's mail goes to, in its order, with what servers said of each; nobody where it is no group's.
 # $2 message.

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.senders import check_sender
 from janus_mail.content.addresses import InvalidAddress, Mailbox, parse_mailbox
+from janus_mail.content.inline_images import shown_in
 from janus_mail.delivery.route import named
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.events.instants import (
@@ -30,6 +31,8 @@ from janus_mail.models.states import EventStatus, Priority, State
 
 MAX_YEARS_AHEAD = 5
 _FIRST_RECIPIENTS = 20
+_MOST_NAMED = 5
+_LONGEST_NAMED = 80
 
 # Looking a member up takes as long as all else that is done with it here.
 _PRIORITIES = {priority.name.lower(): priority for priority in Priority}
@@ -103,7 +106,7 @@ def understand(
         status=_PENDING, counts={_SCHEDULED: len(messages)},
         exactly_sent_at=None, error_message=None, version=1,
     )  # fmt: skip
-    asked = asked_of(row, (r.address for part in (audience.to, audience.cc, audience.bcc) for r in part))
+    asked = asked_of(row, (*audience.to, *audience.cc, *audience.bcc))
     row.warnings += check_limits(asked, route_of(chosen, facts, failover=event.failover)) if asked is not None else []
     return NewEvent(row, max(at.at, facts.now), messages, files)
 
@@ -169,10 +172,16 @@ def time_warnings(at: Instant | None, expires: Instant | None, now: datetime) ->
 
 
 def file_warnings(content_ids: Iterable[str | None], html: str | None) -> list[str]:
-    """That an image of the HTML has no HTML to stand in."""
-    if html is not None or all(content_id is None for content_id in content_ids):
+    """That an image of the HTML has no HTML to stand in, or that the HTML shows what is not there."""
+    ids = {content_id for content_id in content_ids if content_id is not None}
+    if html is None:
+        return ["There is no HTML to show images in: files with a content_id are sent as attachments."] if ids else []
+    missing = [shown for shown in shown_in(html) if shown not in ids]
+    if not missing:
         return []
-    return ["There is no HTML to show images in: files with a content_id are sent as attachments."]
+    named = ", ".join(f"cid:{shown[:_LONGEST_NAMED]}" for shown in missing[:_MOST_NAMED])
+    more = " and more" if len(missing) > _MOST_NAMED else ""
+    return [f"The HTML shows {named}{more}, but no attachment has that content_id: a gap is seen there."]
 
 
 def _messages(event: EventCreate, audience: Audience) -> list[NewMessage]:

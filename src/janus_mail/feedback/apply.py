@@ -131,8 +131,14 @@ def _report(one: Told, message: _Message) -> Report:
     member = message.members.get((one.happened.recipient or "").lower())
     return Report(
         message.id, one.workspace_id, one.provider_id, one.happened.type, _clean_or_none(one.happened.reason),
-        in_doubt=message.state not in _SETTLED, member=member,
+        one.received_at, in_doubt=message.state not in _SETTLED, hearsay=_is_hearsay(one, message), member=member,
     )  # fmt: skip
+
+
+def _is_hearsay(one: Told, message: _Message) -> bool:
+    """Whoever was mailed knows the Message-ID, and may write a bounce with it: of a mail to one that is nobody but
+    the one it is about, of a group's mail each may name the others."""
+    return one.kind == DSN and bool(message.members)
 
 
 def _suppression(one: Told, message: _Message | None) -> Found | None:
@@ -145,6 +151,8 @@ def _suppression(one: Told, message: _Message | None) -> Found | None:
     if message is None:
         gone = one.kind != DSN and one.happened.message_uuid is not None
         address = recipient if gone else None
+    elif _is_hearsay(one, message):
+        address = None
     elif message.members:
         address = message.members.get((recipient or "").lower(), (None, ""))[0]
     else:

@@ -5,7 +5,7 @@ Plain Starlette routes, for FastAPI's resolving of dependencies would cost as mu
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,12 +19,15 @@ from janus_mail.errors import InvalidInput, Unauthorized, Unavailable
 from janus_mail.feedback.hooks import Hook, Hooks
 from janus_mail.feedback.reader import Forged, NotNow, Post, Reader
 from janus_mail.feedback.readers import DSN, READERS
+from janus_mail.feedback.services.dsn import MOST_OCTETS as MOST_OF_MAIL
 from janus_mail.feedback.shelf import Kept, Place, shelf_of
 from janus_mail.settings import Settings
 from janus_mail.storage.coalesce import PerDatabase
 from janus_mail.web.context import Context, context_of
 
 _PATIENCE_S: Final = 5.0  # with the database; a service that waits longer has given up
+_MAIL_S: Final = 60.0  # for a mail to come in
+_LARGE_OCTETS: Final = 128 * 1024  # checked in a thread: others are answered meanwhile
 _DONE: Final = b'{"status":"success"}'
 _NO_READER: Final = {
     "smtp": "SMTP servers post no feedback. Have mail that bounces posted to this address with /dsn at its end.",
@@ -73,7 +76,7 @@ async def _take(request: Request, kind: str | None) -> Response:
     shelf = shelf_of(context.database)
     with shelf.place() as place:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
-        body = await _body(request, place)
+        body = await (_mail(request, place) if kind == DSN else _body(request, place))
         post = Post(headers, body, _url(request.scope, context.settings), datetime.now(UTC))
         await _verify(reader, hook, context, post)
         kept = {name: headers[name] for name in reader.keeps if name in headers}
@@ -108,17 +111,48 @@ async def _body(request: Request, place: Place) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+async def _mail(request: Request, place: Place) -> bytes:
+    """Its beginning: servers return the whole mail, and what tells of it comes first. Raises as `_body` does, and
+    TimeoutError when not even that comes."""
+    mail = bytearray()
+    try:
+        async with asyncio.timeout(_MAIL_S):
+            async for chunk in request.stream():
+                begun = chunk[: MOST_OF_MAIL - len(mail)]
+                place.grow(len(begun))
+                mail += begun
+    except ClientDisconnect:
+        raise InvalidInput("The body ended before its time.") from None
+    except TimeoutError:
+        if len(mail) < MOST_OF_MAIL:
+            raise
+    return bytes(mail)
+
+
 async def _verify(reader: Reader, hook: Hook, context: Context, post: Post) -> None:
     """Raises `Unauthorized` and `Unavailable`."""
     config = hook.config(context.secrets)
     if config is None:
         raise Unavailable("The provider's settings cannot be read: post it again later.", retry_after_s=60)
     try:
-        await reader.verify(config, post)
+        if len(post.body) > _LARGE_OCTETS and not reader.fetches:
+            await asyncio.to_thread(_run, reader.verify(config, post))
+        else:
+            await reader.verify(config, post)
     except Forged as error:
         raise Unauthorized(str(error), code=error.code) from None
     except NotNow as error:
         raise Unavailable(str(error), retry_after_s=30) from None
+
+
+def _run(check: Coroutine[Any, Any, None]) -> None:
+    """One that waits for nothing."""
+    try:
+        check.send(None)
+    except StopIteration:
+        return
+    check.close()
+    raise RuntimeError("A check that waits cannot be run in a thread: its reader is to say `fetches`.")
 
 
 def _url(scope: Scope, settings: Settings) -> str:

@@ -33,19 +33,22 @@ class Hook:
         self._token = token.encode()
         self._sealed = sealed
         self._config: BaseModel | None = None
+        self._complained = False
 
     def same_as(self, kind: str, token: str, sealed: bytes) -> bool:
         return (self.kind, self._token, self._sealed) == (kind, token.encode(), sealed)
 
     def config(self, secrets: SecretBox) -> BaseModel | None:
-        """Its settings; None where they cannot be read, which is logged."""
+        """Its settings; None where they cannot be read, which is logged once until they change."""
         if self._config is None:
             try:
                 # As of a sandbox: what only sending needs may be missing.
                 model = kind_named(self.kind).config_model
                 self._config = model.model_validate(secrets.open(self._sealed), context={"sandbox": True})
             except (UnreadableSecret, UnknownKind, ValidationError) as error:
-                _log.error("the hook of provider %s cannot be used: %s", self.provider_id, type(error).__name__)
+                if not self._complained:
+                    _log.error("the hook of provider %s cannot be used: %s", self.provider_id, type(error).__name__)
+                self._complained = True
         return self._config
 
     def opens_with(self, token: str) -> bool:

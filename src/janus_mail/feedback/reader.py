@@ -66,6 +66,7 @@ class Reader(Protocol):
     """Reads what one service posts. One a process; safe to use from many tasks at once."""
 
     keeps: frozenset[str]  # the headers, in lower case, that `read` needs: they are stored with the body
+    fetches: bool = False  # whether `verify` may wait for something; another is run in a thread for a large post
 
     async def verify(self, config: Any, post: Post) -> None:
         """`config` is the provider's, of its kind's model. Raises `Forged` or `NotNow`. Signatures are compared in

@@ -9,7 +9,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpcore
 from cachetools import LRUCache
@@ -31,7 +31,8 @@ UNSUBSCRIPTION = "UnsubscribeConfirmation"
 
 Load = Callable[[str], Awaitable[bytes]]
 
-_HOST = re.compile(r"sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?", re.ASCII)
+_HOST = re.compile(r"sns\.[a-z]{2}(-[a-z]+)+-\d\.amazonaws\.com(\.cn)?", re.ASCII)  # its regions, and no bucket
+_CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]+\.pem", re.ASCII)
 
 _CONFIRMATION_FIELDS = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 _SIGNED_FIELDS = {
@@ -54,13 +55,24 @@ class Unreachable(Exception):
 
 def is_address(url: object) -> bool:
     """Whether it leads to SNS and nowhere else: https, the host as AWS names them, no user, no port of its own."""
-    if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
-        return False
+    return _parts(url) is not None
+
+
+def is_certificate_address(url: object) -> bool:
+    """Whether SNS itself keeps a certificate there. With a query SNS answers what others have stored with it."""
+    parts = _parts(url)
+    return parts is not None and "?" not in str(url) and _CERTIFICATE.fullmatch(parts.path) is not None
+
+
+def _parts(url: object) -> SplitResult | None:
+    if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url or "#" in url:
+        return None
     try:
         parts = urlsplit(url)
     except ValueError:
-        return False
-    return parts.scheme == "https" and _HOST.fullmatch(parts.netloc.removesuffix(":443")) is not None
+        return None
+    ours = parts.scheme == "https" and _HOST.fullmatch(parts.netloc.removesuffix(":443")) is not None
+    return parts if ours else None
 
 
 async def fetch(
@@ -99,7 +111,7 @@ class Certificates:
 
     async def key_at(self, url: object) -> RSAPublicKey:
         """Raises `Forged` for an address that is not SNS's, `NotNow` while it gives no certificate."""
-        if not isinstance(url, str) or not is_address(url) or not urlsplit(url).path.endswith(".pem"):
+        if not isinstance(url, str) or not is_certificate_address(url):
             raise Forged("certificate_not_of_sns", "The address of the signing certificate is not one of Amazon SNS.")
         key = self._keys.get(url)
         if key is None:

@@ -14,9 +14,10 @@ import orjson
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
 from janus_mail.feedback.reader import Unreadable
 from janus_mail.models.states import FeedbackType
+from janus_mail.providers.contract import MESSAGE_ID
 
 MAX_KEY_LENGTH = 200
-MESSAGE_UUID_NAME = "janus_message_id"  # under which every service carries Janus's own id of a mail
+MESSAGE_UUID_NAME = MESSAGE_ID  # under which every service carries Janus's own id of a mail
 
 Object = dict[str, Any]
 

@@ -1,14 +1,15 @@
 """What works on the posts: a task in every worker process, woken when something is posted and by itself now and then.
 
-A post goes in the same transaction as what it leads to, so a crash leaves both or neither. One that cannot be worked on
-is tried again with growing pauses for a day, and then kept among the feedback events as it came; it holds up no other.
+A post goes in the same transaction as what it leads to, so a crash leaves both or neither. It is counted as tried and
+put off before that begins. One that cannot be worked on is tried again with growing pauses for a day, and then kept
+among the feedback events as it came; it holds up no other.
 """
 
 import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -17,6 +18,7 @@ from janus_mail.delivery import evidence
 from janus_mail.delivery.crash_points import reached
 from janus_mail.feedback import queries, sns
 from janus_mail.feedback.apply import Told, apply, clean
+from janus_mail.feedback.confirm import NotConfirmed, confirm
 from janus_mail.feedback.reader import Happened, Post, Reader, Unreadable
 from janus_mail.feedback.readers import READERS
 from janus_mail.models.states import FeedbackType, State
@@ -26,6 +28,7 @@ from janus_mail.telemetry.boot_clock import boot_clock_s
 
 MOST_POSTS: Final = 50  # worked on in one transaction
 MOST_OCTETS: Final = 256 * 1024  # of them together, unless the first alone has more: mail is being sent meanwhile
+ALONE_FROM: Final = 3  # tries: then it is worked on by itself
 PATIENCE_S: Final = 24 * 3600.0  # with a post that cannot be read
 _OUTRUN_S: Final = 600.0  # for a mail whose provider has not told us its id yet
 _FIRST_PAUSE_S: Final = 10.0
@@ -53,7 +56,7 @@ class FeedbackWork:
         *,
         tick_s: float,
         on_mail_due: Callable[[], None] = lambda: None,
-        fetch: Callable[[str], Awaitable[bytes]] = sns.fetch,
+        fetch: sns.Load = sns.fetch,
     ) -> None:
         self._database = database
         self._fetch = fetch
@@ -90,23 +93,33 @@ class FeedbackWork:
 
     async def work(self) -> int:
         """Work on the first posts that are due and that nobody else has; how many they were."""
-        return await self._work(queries.TAKE, MOST_POSTS, MOST_OCTETS)
+        taken = await self._database.pool.fetch(
+            queries.TAKE, MOST_POSTS, MOST_OCTETS, ALONE_FROM, _FIRST_PAUSE_S, _LONGEST_PAUSE_S
+        )
+        if taken:
+            await self._work([row["id"] for row in taken])
+        return len(taken)
 
-    async def _work(self, statement: str, *asked: object) -> int:
+    async def _work(self, post_ids: Sequence[uuid.UUID]) -> None:
         rows: Sequence[asyncpg.Record] = ()
-        confirmations: list[tuple[uuid.UUID, list[str]]] = []
         try:
             async with self._database.transaction() as connection:
-                rows = await connection.fetch(statement, *asked)
+                await connection.execute(queries.WAIT_BRIEFLY)
+                rows = await connection.fetch(queries.TAKE_THESE, post_ids)
                 if not rows:
-                    return 0
+                    return
                 reached("in_feedback")
                 proven, confirmations = await _work_on(connection, rows)
         except COLLISION:
             await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311
-            return 1
+            await self._work(post_ids)
+        except asyncpg.LockNotAvailableError as error:
+            _log.info("%d posts wait for what another has locked", len(post_ids))
+            await self._note(post_ids, str(error))
         except Exception as error:
-            if isinstance(error, CONNECTION_LOST) and connection_lost(error):
+            # A statement that takes too long says so with the same error as a database that is away.
+            slow = isinstance(error, TimeoutError) and len(rows) > 0
+            if not slow and isinstance(error, CONNECTION_LOST) and connection_lost(error):
                 raise
             await self._halve(rows, error)
         else:
@@ -115,14 +128,13 @@ class FeedbackWork:
                 self._on_mail_due()
             for post_id, addresses in confirmations:
                 await self._confirm(post_id, addresses)
-        return len(rows)
 
     async def _halve(self, rows: Sequence[asyncpg.Record], error: Exception) -> None:
         """One post that PostgreSQL does not take must not keep the others."""
         if len(rows) > 1:
             middle = len(rows) // 2
             for half in (rows[:middle], rows[middle:]):
-                await self._work(queries.TAKE_THESE, [row["id"] for row in half])
+                await self._work([row["id"] for row in half])
         elif rows:
             _log.error("a post cannot be worked on and is kept: %s", rows[0]["id"], exc_info=error)
             await self._set_aside(rows[0], f"{type(error).__name__}: {error}")
@@ -138,12 +150,16 @@ class FeedbackWork:
             async with self._database.transaction() as connection:
                 await _put_off(connection, [_Later(row["id"], _LONGEST_PAUSE_S, why)])
 
+    async def _note(self, post_ids: Sequence[uuid.UUID], why: str) -> None:
+        """They have been put off already."""
+        await self._database.pool.execute(queries.NOTE, list(post_ids), clean(why))
+
     async def _confirm(self, post_id: uuid.UUID, addresses: Sequence[str]) -> None:
         """The service tells nothing more until these have been fetched. The post stays until they are."""
         try:
             for address in addresses:
-                await self._fetch(address)
-        except sns.Unreachable as error:
+                await confirm(address, self._fetch)
+        except NotConfirmed as error:
             _log.warning("a subscription could not be confirmed, trying again: %s", error)
             return
         await self._database.pool.execute(queries.DONE, [post_id])
@@ -226,4 +242,5 @@ def _unread(row: asyncpg.Record, why: str) -> Happened:
 
 
 def _pause_s(tries: int) -> float:
-    return min(_FIRST_PAUSE_S * 2.0 ** min(tries, 20), _LONGEST_PAUSE_S)
+    """After so many; as TAKE has it."""
+    return min(_FIRST_PAUSE_S * 2.0 ** min(max(tries - 1, 0), 20), _LONGEST_PAUSE_S)

@@ -20,6 +20,7 @@ class FeedbackEvent(Keyed, Base):
         UniqueConstraint("provider_id", "key"),
         Index("ix_feedback_events_message", "message_id", "occurred_at"),
         Index("ix_feedback_events_list", "workspace_id", "id"),
+        Index("ix_feedback_events_unmatched", "received_at", postgresql_where=text("message_id IS NULL")),
     )
 
     workspace_id: Mapped[uuid.UUID]

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlette.datastructures import FormData, UploadFile
 
-from janus_mail.content.files import InvalidFile, check_filename, guessed_type
+from janus_mail.content.files import InvalidFile, check_content_id, check_filename, guessed_type
+from janus_mail.content.inline_images import shown_in
 from janus_mail.events.attachments import MAX_FILES, MAX_OCTETS, uploaded
 from janus_mail.events.rows import NewFile
 from janus_mail.pages.add_form import Problem
@@ -67,12 +68,31 @@ def described_uploads(form: FormData) -> Uploads:
     return Uploads(files)
 
 
+def shown_by(uploads: Uploads, html: str) -> Uploads:
+    """With a Content-ID for each image whose file name the HTML shows, as in `cid:dot.gif`."""
+    wanted = set(shown_in(html))
+    files: list[NewFile] = []
+    for file in uploads.files:
+        if file.content_type.startswith("image/") and file.filename in wanted and _may_be_an_id(file.filename):
+            wanted.remove(file.filename)  # of two with one name the first is shown
+            file = replace(file, content_id=file.filename)
+        files.append(file)
+    return replace(uploads, files=files)
+
+
 def choose_again(names: Sequence[str]) -> str:
     """What is said of files that came with a form that comes back."""
     if not names:
         return ""
     which = f"“{shortened(names[0], 80)}”" if len(names) == 1 else f"the {count(len(names), 'file')}"
     return f"Choose {which} again: a browser does not keep files for a page that comes back."
+
+
+def _may_be_an_id(filename: str) -> bool:
+    try:
+        return check_content_id(filename) == filename
+    except InvalidFile:
+        return False
 
 
 def _too_much(many: int, octets: int) -> Problem | None:

@@ -24,7 +24,15 @@ from janus_mail.events.understand import Facts
 from janus_mail.pages import queries
 from janus_mail.pages.add_check import ReadRecipients, Understood, check, read_recipients
 from janus_mail.pages.add_files import FIELD as FILES
-from janus_mail.pages.add_files import MOST_SENT, NO_FILES, Uploads, choose_again, described_uploads, read_uploads
+from janus_mail.pages.add_files import (
+    MOST_SENT,
+    NO_FILES,
+    Uploads,
+    choose_again,
+    described_uploads,
+    read_uploads,
+    shown_by,
+)
 from janus_mail.pages.add_form import WHENS, AddForm, Problem
 from janus_mail.pages.add_outlook import outlook, wish_of
 from janus_mail.pages.flash import Flash
@@ -50,14 +58,17 @@ async def add_page(visit: VisitDep, again: uuid.UUID | None = None) -> Response:
     if again is None:
         return await _show(visit, AddForm.blank(visit.clock))
     event = await read_event(visit.context, visit.caller, again)
-    return await _show(visit, AddForm.again(event, await _recipients_of(visit, event), visit.clock))
+    form = AddForm.again(event, await _recipients_of(visit, event), visit.clock)
+    if form["on_uncertain"] == (await _facts(visit)).on_uncertain:  # that choice stands for the workspace's own way
+        form.values["on_uncertain"] = ""
+    return await _show(visit, form)
 
 
 @router.post("/add")
 async def add(visit: VisitDep) -> Response:
     sent, ours = await read_form(visit, max_files=MOST_SENT)
     form = AddForm.sent(sent, visit.clock)
-    uploads = await read_uploads(sent)
+    uploads = shown_by(await read_uploads(sent), form["email_html"])
     if not ours:  # what was typed is worth more than a page that says no
         form.problems = [_OLD_FORM, *_files_again(uploads)]
         return await _show(visit, form, status=403)
@@ -100,7 +111,7 @@ async def happens_part(visit: VisitDep, sent: OurForm) -> Response:
     """What will happen, while the form is filled in."""
     form = AddForm.sent(sent, visit.clock)
     facts = await _facts(visit)
-    understood = check(form, facts, visit, described_uploads(sent))
+    understood = check(form, facts, visit, shown_by(described_uploads(sent), form["email_html"]))
     await _warn(visit, facts, understood)
     read = read_recipients(form["recipients"])
     will = outlook(understood, read, await providers_of(visit), visit.clock, form["timezone"])

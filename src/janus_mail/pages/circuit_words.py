@@ -12,6 +12,7 @@ from janus_mail.pages.words import Look, by_whom, count, listed, saying
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.routing.schemas import BlockedSenderDomain, Circuit, Incident, IncidentChange
 
+KEY_REFUSED = "Key refused"
 _PLAIN = {
     "the probe failed": "The try failed",
     "the provider refuses us": "It refused us",
@@ -29,6 +30,7 @@ class Rest:
     since: datetime | None
     following: str
     by_hand: bool = False
+    key_refused: bool = False  # a new one is what it wants
 
 
 def rest(circuit: Circuit, clock: Clock, *, broken: bool, stand_in: str | None) -> Rest | None:
@@ -40,22 +42,24 @@ def rest(circuit: Circuit, clock: Clock, *, broken: bool, stand_in: str | None) 
         return Rest(Look("Stopped by hand", "parked", "warn"), reason, "", circuit.since, following, by_hand=True)
     ours, said = told(circuit.reason or "", broken=broken)
     tone, icon = ("bad", "key") if broken else ("warn", "open")
+    key_refused = broken and refusal(circuit.reason) == KEY_REFUSED
     if circuit.state is CircuitState.OPEN and circuit.until is not None and circuit.until > clock.now:
         until = clock.at(circuit.until)
         word = f"{refusal(circuit.reason)}, left out" if broken else f"Resting until {until}"
         following = f"One mail tries it again {clock.relative(circuit.until)}, at {until}. {meanwhile}"
-        return Rest(Look(word, icon, tone), ours, said, circuit.since, following)
+        return Rest(Look(word, icon, tone), ours, said, circuit.since, following, key_refused=key_refused)
     if circuit.state is not CircuitState.CLOSED:
         following = f"The next mail tries it; when that leaves, it takes mail again. {meanwhile}"
-        return Rest(Look("Being tried again", icon, tone), ours, said, circuit.since, following)
+        look = Look("Being tried again", icon, tone)
+        return Rest(look, ours, said, circuit.since, following, key_refused=key_refused)
     return None
 
 
 def refusal(reason: str | None) -> str:
     """How a provider refuses us, for a headline: «Key refused»."""
-    code = " ".join((reason or "").partition(": ")[2].split()[:2])
-    short = saying(Outcome.PROVIDER_BROKEN, code).short
-    return "Key refused" if short == "refused our key" else capital(short)
+    said = (reason or "").partition(": ")[2]
+    short = saying(Outcome.PROVIDER_BROKEN, " ".join(said.split()[:2]), said).short
+    return KEY_REFUSED if short == "refused our key" else capital(short)
 
 
 def told(reason: str, *, broken: bool = False) -> tuple[str, str]:
@@ -80,15 +84,23 @@ def blocked(domain: BlockedSenderDomain, clock: Clock) -> str:
 
 def headline(incident: Incident, clock: Clock) -> str:
     """«Down 14:02 to 14:07, 312 mails went through Amazon SES instead»."""
-    what = "Stopped by hand" if incident.cause is CircuitCause.PERSON else "Down"
+    return f"{what(incident)} {clock.span(incident.opened_at, incident.closed_at)}, {instead(incident)}"
+
+
+def what(incident: Incident) -> str:
+    """«Down», «Key refused, left out for senders of old.example»."""
+    words = "Stopped by hand" if incident.cause is CircuitCause.PERSON else "Down"
     if incident.cause is CircuitCause.THROTTLED:
-        what = "Asked for a rest"
+        words = "Asked for a rest"
     if incident.cause is CircuitCause.BROKEN:
-        what = f"{refusal(incident.reason)}, left out"
-    scope = f" for senders of {incident.sender_domain}" if incident.sender_domain else ""
+        words = f"{refusal(incident.reason)}, left out"
+    return words + (f" for senders of {incident.sender_domain}" if incident.sender_domain else "")
+
+
+def instead(incident: Incident) -> str:
+    """«312 mails went through Amazon SES instead»."""
     went = [f"{count(way.messages, 'mail')} went through {way.provider.name}" for way in incident.instead]
-    instead = f"{listed(went)} instead" if went else "no mail went another way"
-    return f"{what}{scope} {clock.span(incident.opened_at, incident.closed_at)}, {instead}"
+    return f"{listed(went)} instead" if went else "no mail went another way"
 
 
 def cause(incident: Incident) -> tuple[str, str]:

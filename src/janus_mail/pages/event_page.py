@@ -111,10 +111,11 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
     providers = await providers_of(visit)
     wish = Wish(pace["provider_id"], event.failover, event.from_email)
     names = [provider.name for provider in route(wish, providers).order]
-    opened = await _read_way(visit, event, search, names)
+    opened = await _read_way(visit, event, search, names, [provider.id for provider in providers])
     group = await read_group(visit, event)
     table = Table(event, names, group, visit.clock)
     counts = group.counts if group is not None and group.in_part else event.counts
+    told = reported if counts is event.counts else {}
     moving = _is_moving(event, visit.clock.now, pace["soon"])
     final = sum(event.counts[state] for state in FINAL) == sum(event.counts.values())
     return await show(
@@ -129,8 +130,8 @@ async def event_page(visit: VisitDep, event_id: uuid.UUID) -> Response:
         every_s=2 if moving else None if final else 10,
         ended=_ended(visit, event) if final else "",
         warnings=[visit.clock.retold(w) for w in event.warnings] if event.status is EventStatus.PENDING else [],
-        progress=progress(counts, event.exactly_sent_at, visit.clock.now),
-        legend=_legend(event, counts, search),
+        progress=progress(counts, event.exactly_sent_at, visit.clock.now, told),
+        legend=_legend(event, counts, told, search),
         summary=summary(tries, pace["latest_s"], all_sent=event.status is EventStatus.SENT),
         reports=reports(reported),
         can=_can(event, pace["waiting"]),
@@ -212,7 +213,9 @@ async def _read_ways(visit: Visit, event: EventOut, wish: Wish) -> Ways:
     )
 
 
-async def _read_way(visit: Visit, event: EventOut, search: Search, route: Sequence[str]) -> dict[uuid.UUID, list[Step]]:
+async def _read_way(
+    visit: Visit, event: EventOut, search: Search, route: Sequence[str], providers: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, list[Step]]:
     """The opened message's steps; nothing is open where the address names no message of this event."""
     if search.opened is None:
         return {}
@@ -224,7 +227,7 @@ async def _read_way(visit: Visit, event: EventOut, search: Search, route: Sequen
         return {}
     row = await visit.context.database.pool.fetchrow(queries.ASIDE, visit.caller.workspace_id, message.id)
     assert row is not None  # noqa: S101
-    aside = Aside(row["caught"], row["resends"], row["next_try_at"], route)
+    aside = Aside(row["caught"], row["resends"], row["next_try_at"], route, providers, row["listed"])
     return {message.id: way(event, message, visit.clock, aside)}
 
 
@@ -238,10 +241,12 @@ def _look(event: EventOut, group: Group | None) -> Look:
     return group.look if event.status is EventStatus.SENT and group and group.in_part else STATUSES[event.status]
 
 
-def _legend(event: EventOut, counts: Mapping[State, int], search: Search) -> list[LegendEntry]:
+def _legend(
+    event: EventOut, counts: Mapping[State, int], told: Mapping[str | None, int], search: Search
+) -> list[LegendEntry]:
     paged = event.recipients_count > PAGE and counts is event.counts
     entries = []
-    for state, look, words in legend(counts):
+    for state, look, words in legend(counts, told):
         href = f"{search.link(event.id, state=state, start='', before='')}#messages"
         entries.append(LegendEntry(look, words, href if paged else None))
     return entries

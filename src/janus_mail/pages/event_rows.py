@@ -35,6 +35,7 @@ class EventRow(BaseModel):
     route: list[str]  # the names of the providers it may take, first first
     through: list[str]  # those it was tried at, the most used first
     lacking: int  # of a group, who was refused or put off
+    test: bool = False  # of a provider
 
     def may_wait(self, now: datetime) -> bool:
         """Whether it may be that all that is left of it waits past its time."""
@@ -71,6 +72,7 @@ class ShownRow:
     note: str
     parked: str  # what waits for a decision, where the status does not say it
     progress: Progress | None
+    test: bool
 
 
 def shown_row(row: EventRow, clock: Clock, held: Held | None = None) -> ShownRow:
@@ -94,7 +96,7 @@ def shown_row(row: EventRow, clock: Clock, held: Held | None = None) -> ShownRow
     return ShownRow(
         row.id, row.subject, row.tags, to, more, row.expected_sent_at, look, hint, through, note,
         f"{number(parked)} parked: your decision" if parked else "",
-        progress(row.counts, row.exactly_sent_at, clock.now) if worth_a_bar else None,
+        progress(row.counts, row.exactly_sent_at, clock.now) if worth_a_bar else None, row.test,
     )  # fmt: skip
 
 

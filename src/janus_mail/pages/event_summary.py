@@ -18,7 +18,7 @@ def summary(tries: Sequence[asyncpg.Record], latest_s: float | None, *, all_sent
     refused: dict[str, str] = {}
     for row in tries:
         if row["outcome"] in _OF_THE_PROVIDER and row["provider_name"] not in refused:
-            refused[row["provider_name"]] = saying(row["outcome"], row["code"]).happened.format(
+            refused[row["provider_name"]] = saying(row["outcome"], row["code"], row["response"]).happened.format(
                 provider=row["provider_name"]
             )
     took = [row["provider_name"] for row in tries if row["outcome"] == Outcome.ACCEPTED]

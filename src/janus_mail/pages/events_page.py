@@ -21,6 +21,7 @@ from janus_mail.models.states import CHANGEABLE, EventStatus, SendAs
 from janus_mail.pages import queries
 from janus_mail.pages.all_closed import read_closed
 from janus_mail.pages.event_rows import EventRow, Held, shown_row
+from janus_mail.pages.latest_incidents import read_refused_keys
 from janus_mail.pages.rendering import show
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.times import number
@@ -155,9 +156,14 @@ async def _make(visit: Visit, values: Mapping[str, Any] | None, cursor: str | No
     groups = [row["id"] for row in shown if row["send_as"] == SendAs.GROUP and row["status"] == EventStatus.SENT]
     lacking = await pool.fetch(queries.LACKING, workspace_id, groups) if groups else []
     lacks = {row["event_id"]: row["lacking"] for row in lacking}
+    single = [row["id"] for row in shown if row["recipients_count"] == 1 and not row["failover"]]
+    tests = {row["id"] for row in await pool.fetch(queries.TESTS, workspace_id, single)} if single else set()
     return Listed(
         counts=counts,
-        rows=[_row(row, through.get(row["id"], []), lacks.get(row["id"], 0), providers) for row in shown],
+        rows=[
+            _row({**row, "test": row["id"] in tests}, through.get(row["id"], []), lacks.get(row["id"], 0), providers)
+            for row in shown
+        ],
         newer=newer,
         older=encode_cursor(shown[-1]["id"]) if len(rows) > PAGE else None,
         provider_names=[provider.name for provider in providers],
@@ -179,7 +185,7 @@ async def _newer(visit: Visit, values: Mapping[str, Any], rows: Sequence[asyncpg
     return encode_cursor(newer[PAGE]["id"]) if len(newer) > PAGE else ""
 
 
-def _row(row: asyncpg.Record, through: list[str], lacking: int, providers: Sequence[ConfiguredProvider]) -> EventRow:
+def _row(row: Mapping[str, Any], through: list[str], lacking: int, providers: Sequence[ConfiguredProvider]) -> EventRow:
     taken = route(Wish(row["provider_id"], row["failover"], row["from_email"]), providers)
     first = row["first_recipients"][0] if row["first_recipients"] else {"email": ""}
     return EventRow.model_validate(
@@ -224,6 +230,7 @@ async def _show(visit: Visit, filters: Filters, cursor: str | None, listed: List
         periods=list(PERIODS.items()),
         provider_names=listed.provider_names,
         closed=await read_closed(visit, listed.route_ids, any_provider=bool(listed.provider_names)),
+        refused_keys=await read_refused_keys(visit, listed.route_ids),
         cancel_link=filters.link().replace("/", "/cancel", 1) if _can_cancel(filters, listed) else None,
         rows=[shown_row(row, visit.clock, waiting.get(row.id)) for row in listed.rows],
         shown_words=count(shown, "event") if narrowed else f"{number(shown)} of {count(total, 'event')}",

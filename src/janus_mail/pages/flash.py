@@ -60,6 +60,8 @@ _SENTENCES: Mapping[str, Callable[..., str]] = {
     "provider_saved": lambda: "Saved.",
     "provider_works": lambda: "Saved, and its service knows the credentials.",
     "provider_fails": lambda: "Saved, but its service did not take the credentials: see there.",
+    "provider_unasked": lambda: "Saved. Its service could not be asked: see there why.",
+    "hook_renewed": lambda: "The address is a new one: give it to the service.",
     "provider_removed": lambda: "Removed. What waited for it goes through the others.",
     "asked": lambda: "Asked: the answer stands under “Credentials”.",
     "no_way_to_ask": lambda: "This service offers no way to ask. A test mail shows whether it works.",
@@ -72,6 +74,12 @@ _SENTENCES: Mapping[str, Callable[..., str]] = {
     ),
     "unsuppressed": lambda: "Taken off the list: it gets mail again.",
     "nothing_changed": lambda: "Nothing was changed: it is no longer as this page showed it.",
+}
+# What is no success: a colour and a shape.
+_TONES: Mapping[str, tuple[str, str]] = {
+    "provider_fails": ("bad", "alert"),
+    "provider_unasked": ("warn", "alert"),
+    "nothing_changed": ("warn", "alert"),
 }
 
 
@@ -97,3 +105,11 @@ class Flash:
     @property
     def sentence(self) -> str:
         return _SENTENCES[self.name](*self.numbers)
+
+    @property
+    def tone(self) -> str:
+        return _TONES.get(self.name, ("good", "sent"))[0]
+
+    @property
+    def icon(self) -> str:
+        return _TONES.get(self.name, ("good", "sent"))[1]

@@ -17,7 +17,7 @@ HOOKS: Mapping[str, HookWords] = {
         "Amazon SNS: make a topic, subscribe this address to it over HTTPS, and name the topic in the event "
         "destination of the configuration set. Janus confirms the subscription itself.",
         "Send, Delivery, Delivery delay, Bounce, Complaint, Reject, Rendering failure, Open, Click, Subscription",
-        "Amazon signs each post. With the topic’s ARN below, those of other topics are refused.",
+        "Amazon signs each post. Once the topic’s ARN is in the form, posts of other topics are refused.",
     ),
     "sendgrid": HookWords(
         "Settings, Mail Settings, Event Webhooks: make one with this address.",

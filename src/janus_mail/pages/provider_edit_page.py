@@ -13,11 +13,11 @@ from janus_mail.pages.flash import Flash
 from janus_mail.pages.hook_words import BOUNCES, HOOKS, HookWords
 from janus_mail.pages.provider_add_page import OLD_FORM
 from janus_mail.pages.provider_form import Problem, ProviderForm
-from janus_mail.pages.provider_words import checked
+from janus_mail.pages.provider_words import checked, saved
 from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.visit import OurForm, Visit, VisitDep, read_form, text_of
 from janus_mail.providers.registry import KINDS
-from janus_mail.routing.change import change_provider, remove_provider
+from janus_mail.routing.change import change_provider, remove_provider, renew_hook
 from janus_mail.routing.read import read_provider
 from janus_mail.routing.schemas import Provider
 from janus_mail.routing.verify import verify_provider
@@ -72,6 +72,12 @@ async def verify(visit: VisitDep, provider_id: uuid.UUID, _form: OurForm) -> Res
     return go_to(visit, f"/providers/{provider_id}/edit", Flash(done))
 
 
+@router.post("/providers/{provider_id}/hook-token")
+async def new_hook(visit: VisitDep, provider_id: uuid.UUID, _form: OurForm) -> Response:
+    await renew_hook(visit.context, visit.caller.workspace_id, provider_id)
+    return go_to(visit, f"/providers/{provider_id}/edit", Flash("hook_renewed"))
+
+
 @router.post("/providers/{provider_id}/remove")
 async def remove(visit: VisitDep, provider_id: uuid.UUID, _form: OurForm) -> Response:
     await remove_provider(visit.context, visit.caller.workspace_id, provider_id)
@@ -88,10 +94,7 @@ async def _read(visit: Visit, provider_id: uuid.UUID) -> Provider:
 
 def _done(before: Provider, after: Provider) -> str:
     """A check is spoken of when there was one."""
-    answer = after.verification
-    if answer is None or answer == before.verification or checked(after) is None:
-        return "provider_saved"
-    return "provider_works" if answer.ok else "provider_fails"
+    return "provider_saved" if after.verification == before.verification else saved(after, "provider_saved")
 
 
 async def _show(visit: Visit, provider: Provider, form: ProviderForm, *, status: int = 200) -> Response:

@@ -25,8 +25,11 @@ COLUMNS: Mapping[str, str] = {
     "daily_quota": "Mails a day",
 }
 KEPT_IN_STEP = ("name", "from_email", "from_name")  # of the provider that MAIL_* settings make
-# Where the API's own sentence speaks of patterns.
-_SENTENCES = {"name": "One line of up to 100 characters, with no blank at its beginning or end."}
+# Where the API's own sentence speaks of patterns, or of one of several.
+_SENTENCES = {
+    "name": "One line of up to 100 characters, with no blank at its beginning or end.",
+    "sender_domains": "Each must be a domain alone, such as example.com.",
+}
 _PATCH: TypeAdapter[ProviderPatch] = TypeAdapter(ProviderPatch)
 
 

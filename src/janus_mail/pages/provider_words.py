@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from janus_mail.models.states import State
-from janus_mail.pages.words import Look, said_by, saying
+from janus_mail.pages.words import Look, said_by, saying, saying_when_asked
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.routing.schemas import Provider, ProviderTested, Verification
 
@@ -54,15 +54,25 @@ def checked(provider: Provider) -> Checked | None:
     said = said_by(answer.code, answer.response)
     if answer.ok:
         return Checked(Look("Credentials accepted", "closed", "good"), f"{provider.name} knows us.", said)
-    words = saying(answer.outcome, answer.code)
+    words = saying_when_asked(answer.outcome, answer.code, answer.response)
     happened = words.happened.format(provider=provider.name)
     return Checked(Look(happened, words.icon, words.tone), words.matters.format(provider=provider.name), said)
+
+
+def saved(provider: Provider, unspoken: str) -> str:
+    """What a form that saved it says, by its name in `flash`; `unspoken` where nobody was asked."""
+    answer = provider.verification
+    if answer is None or checked(provider) is None:
+        return unspoken
+    if answer.ok:
+        return "provider_works"
+    return "provider_fails" if answer.outcome is Outcome.PROVIDER_BROKEN else "provider_unasked"
 
 
 def tested(test: ProviderTested, *, caught: bool) -> Tested:
     """The same of a test mail; `caught`: it lies in the mailbox."""
     name = test.provider.name
-    words = saying(test.outcome, test.code)
+    words = saying(test.outcome, test.code, test.response)
     following = "" if test.outcome is None else _NEXT[test.outcome].format(to=test.to, provider=name)
     if caught:
         following = _CAUGHT

@@ -19,12 +19,13 @@ from janus_mail.pages import queries
 from janus_mail.pages.all_closed import read_closed
 from janus_mail.pages.circuit_words import Rest, blocked, rest
 from janus_mail.pages.flash import Flash
+from janus_mail.pages.latest_incidents import read_latest
 from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.spark import Spark, spark
 from janus_mail.pages.times import Clock, milliseconds, number
 from janus_mail.pages.visit import OurForm, Visit, VisitDep, text_of
-from janus_mail.pages.words import DIAL, ORDINALS, PASSED_ON, REFUSED, Look, saying
+from janus_mail.pages.words import DIAL, ORDINALS, PASSED_ON, REFUSED, Look, saying, saying_when_asked
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.registry import KINDS
 from janus_mail.routing.change import change_provider, put_in_order, switch_circuit
@@ -35,6 +36,9 @@ router = APIRouter()
 
 _TROUBLE = frozenset({Outcome.THROTTLED, Outcome.PROVIDER_DOWN, Outcome.PROVIDER_BROKEN})
 _SECURITY = {"starttls": "STARTTLS", "tls": "TLS", "none": "no encryption"}
+_TELLING = ("domain", "region", "stream", "message_stream", "sandbox_id", "subaccount", "username")
+_REGIONS = ("us", "eu")
+_KEYS = ("api_key", "server_token", "access_key_id")  # masked
 _PATCH: TypeAdapter[ProviderPatch] = TypeAdapter(ProviderPatch)
 
 
@@ -81,6 +85,8 @@ async def providers_page(visit: VisitDep) -> Response:
         live_parts=[f"{part}-{provider.id}" for provider in providers for part in "snhqc"],
         all_off=not any(provider.enabled for provider in providers),
         closed=await read_closed(visit, plain, any_provider=bool(providers)),
+        # What it counts may be much: not with each update.
+        incidents=[] if visit.is_update else await read_latest(visit),
         all_sandbox=all(provider.sandbox for provider in providers),
         providers=[
             _shown(
@@ -246,11 +252,11 @@ def _looks(provider: Provider, last: asyncpg.Record, resting: Rest | None, *, in
         words = "Sandbox: nothing leaves" if in_route else "Sandbox: only for mail that names it"
         looks.append(Look(words, "mailbox"))
     elif not looks and last["outcome"] in _TROUBLE:
-        said = saying(last["outcome"], last["code"])
+        said = saying(last["outcome"], last["code"], last["response"])
         looks.append(Look(f"Last try: {said.short}", said.icon, said.tone))
     answer = provider.verification
     if not looks and answer is not None and not answer.ok and _is_newer(answer.at, last["finished_at"]):
-        said = saying(answer.outcome, answer.code)
+        said = saying_when_asked(answer.outcome, answer.code, answer.response)
         looks.append(Look(f"When asked: {said.short}", said.icon, said.tone))
     return looks or [Look("Taking mail", "closed", "good")]
 
@@ -311,6 +317,10 @@ def _about(provider: Provider) -> str:
         parts.append(_SECURITY.get(str(config.get("security", "starttls")), ""))
     elif config.get("preset", "custom") != "custom":
         parts.append(f"{str(config['preset']).capitalize()} preset")
+    if config is not None:
+        told = [str(config[name]) for name in _TELLING if config.get(name)]
+        parts += [word.upper() if word in _REGIONS else word for word in told]
+        parts += [f"key {config[name]}" for name in _KEYS if config.get(name)]
     if provider.from_environment:
         parts.append("from MAIL_* settings")
     return " · ".join(filter(None, parts))

@@ -154,6 +154,13 @@ WAITING = """
     GROUP BY e.id
 """
 
+# Those of events that are a test of a provider, which stands as the worker. $1 workspace, $2 events
+TESTS = """
+    SELECT e.id FROM unnest($2::uuid[]) AS e (id)
+    CROSS JOIN LATERAL (SELECT id FROM messages WHERE event_id = e.id AND workspace_id = $1 LIMIT 1) m
+    WHERE EXISTS (SELECT FROM attempts WHERE message_id = m.id AND workspace_id = $1 AND worker_id = provider_id)
+"""
+
 # Of groups' one mail, for how many of its recipients it was refused or put off. $1 workspace, $2 events
 LACKING = """
     SELECT e.id AS event_id, count(*)::int AS lacking
@@ -178,9 +185,14 @@ SECOND_COPIES = """
     GROUP BY t.provider_id ORDER BY many DESC
 """
 
-_MESSAGE = """
-    SELECT m.id, m.recipient, m.recipient_name, m.state, m.due_at, m.next_try_at, m.waiting_for, m.attempt_count,
-           m.sent_at, m.last_error, m.resends, m.delivery_status, p.name AS provider_name,
+# Not those of our own limits, for which nobody was asked: theirs are words, those of services begin with three digits.
+_ASKED = "NOT (outcome = 'policy_rejected' AND dispatched_at IS NULL AND coalesce(code, '000') !~ '^[0-9]{3}')"
+
+_MESSAGE = f"""
+    SELECT m.id, m.recipient, m.recipient_name, m.state, m.due_at, m.next_try_at, m.waiting_for,
+           m.attempt_count - (
+               SELECT count(*)::int FROM attempts WHERE message_id = m.id AND finished_at IS NOT NULL AND NOT ({_ASKED})
+           ) AS attempt_count, m.sent_at, m.last_error, m.resends, m.delivery_status, p.name AS provider_name,
            p.heard_at IS NOT NULL AS heard, (
                SELECT f.reason FROM feedback_events f WHERE f.message_id = m.id AND f.type = m.delivery_status
                ORDER BY f.occurred_at DESC LIMIT 1
@@ -188,7 +200,7 @@ _MESSAGE = """
     FROM messages m LEFT JOIN providers p ON p.id = m.provider_id AND p.workspace_id = m.workspace_id
     WHERE m.workspace_id = $1 AND m.event_id = $2
       AND ($3::text IS NULL OR strpos(lower(m.recipient), lower($3)) > 0) AND ($4::text IS NULL OR m.state = $4)
-"""
+"""  # noqa: S608
 
 # An event's messages in the order in which its recipients were given. $1 workspace, $2 event, $3 part of an address or
 # null, $4 state or null, $5 message or null, $6 at most so many
@@ -197,7 +209,8 @@ MESSAGES_BEFORE = f"{_MESSAGE} AND m.id < $5 ORDER BY m.id DESC LIMIT $6"
 
 # What the tries of an event met with. $1 workspace, $2 event
 TRIES = """
-    SELECT t.provider_name, t.outcome, min(t.code) AS code, count(*)::int AS many, min(t.started_at) AS first_at
+    SELECT t.provider_name, t.outcome, min(t.code) AS code, min(left(t.response, 500)) AS response,
+           count(*)::int AS many, min(t.started_at) AS first_at
     FROM messages m JOIN attempts t ON t.message_id = m.id
     WHERE m.workspace_id = $1 AND m.event_id = $2 AND t.finished_at IS NOT NULL
     GROUP BY t.provider_name, t.outcome ORDER BY first_at
@@ -225,37 +238,41 @@ MAIL = """
     WHERE workspace_id = $1 AND event_id = $2 AND ($3::uuid IS NULL OR id = $3) ORDER BY id LIMIT 1
 """
 
-# What each provider did, by hours since an instant. $1 workspace, $2 the instant, $3 outcomes that pass mail on,
-# $4 outcomes that end it
-HOURS = """
+# What each provider did, by hours since an instant; of test mails the provider stands as the worker, and they do not
+# count. $1 workspace, $2 the instant, $3 outcomes that pass mail on, $4 outcomes that end it
+HOURS = f"""
     SELECT provider_id, floor(extract(epoch FROM started_at - $2) / 3600)::int AS hour,
            count(*) FILTER (WHERE outcome = 'accepted')::int AS sent,
            count(*) FILTER (WHERE outcome = ANY($3::text[]))::int AS passed_on,
            count(*) FILTER (WHERE outcome = ANY($4::text[]))::int AS refused,
            count(*) FILTER (WHERE outcome = 'uncertain')::int AS uncertain
-    FROM attempts WHERE workspace_id = $1 AND started_at >= $2 AND finished_at IS NOT NULL
+    FROM attempts
+    WHERE workspace_id = $1 AND started_at >= $2 AND finished_at IS NOT NULL
+      AND worker_id IS DISTINCT FROM provider_id AND {_ASKED}
     GROUP BY provider_id, hour
-"""
+"""  # noqa: S608
 
 # How long each provider takes to accept, how its last try ended, why it was last left out. $1 workspace, $2 since,
 # $3 providers
-LATELY = """
-    SELECT p.id AS provider_id, took.median_ms, last.outcome, last.code, last.finished_at, opened.cause
+LATELY = f"""
+    SELECT p.id AS provider_id, took.median_ms, last.outcome, last.code, last.response, last.finished_at, opened.cause
     FROM unnest($3::uuid[]) AS p (id)
     LEFT JOIN LATERAL (
         SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY latency_ms)::float8 AS median_ms FROM attempts
         WHERE workspace_id = $1 AND provider_id = p.id AND started_at >= $2 AND outcome = 'accepted'
+          AND worker_id IS DISTINCT FROM provider_id
     ) took ON true
     LEFT JOIN LATERAL (
-        SELECT outcome, code, finished_at FROM attempts
-        WHERE workspace_id = $1 AND provider_id = p.id AND finished_at IS NOT NULL ORDER BY started_at DESC LIMIT 1
+        SELECT outcome, code, left(response, 1000) AS response, finished_at FROM attempts
+        WHERE workspace_id = $1 AND provider_id = p.id AND finished_at IS NOT NULL AND {_ASKED}
+        ORDER BY started_at DESC LIMIT 1
     ) last ON true
     LEFT JOIN LATERAL (  -- why its circuit opened last
         SELECT cause FROM provider_incidents
-        WHERE workspace_id = $1 AND provider_id = p.id AND sender_domain = '' AND state = 'open'
+        WHERE workspace_id = $1 AND provider_id = p.id AND sender_domain = '' AND state = 'open' AND cause <> 'probe'
         ORDER BY number DESC LIMIT 1
     ) opened ON true
-"""
+"""  # noqa: S608
 
 # Those of the route that cannot take mail now, with what holds them back. $1 workspace, $2 the providers of the route
 HELD_BACK = """
@@ -268,9 +285,27 @@ HELD_BACK = """
     ORDER BY r.place
 """
 
+# How those of the route stand, with why each was left out. $1 workspace, $2 the providers of the route
+STANDING = """
+    SELECT p.id, p.name, c.since, c.reason, opened.cause,
+           c.state IS NOT NULL OR coalesce(u.used >= p.daily_quota, false) AS held
+    FROM unnest($2::uuid[]) WITH ORDINALITY AS r (id, place)
+    JOIN providers p ON p.id = r.id AND p.workspace_id = $1
+    LEFT JOIN circuits c ON c.provider_id = p.id AND c.sender_domain = '' AND c.state <> 'closed'
+    LEFT JOIN provider_usage u ON u.provider_id = p.id AND u.day = (clock_timestamp() AT TIME ZONE 'UTC')::date
+    LEFT JOIN LATERAL (
+        SELECT cause FROM provider_incidents
+        WHERE workspace_id = $1 AND provider_id = p.id AND sender_domain = '' AND state = 'open' AND cause <> 'probe'
+        ORDER BY number DESC LIMIT 1
+    ) opened ON true
+    ORDER BY r.place
+"""
+
 # What the API does not tell of a message, and where the sandbox keeps it. $1 workspace, $2 message
 ASIDE = """
-    SELECT m.resends, m.next_try_at, (
+    SELECT m.resends, m.next_try_at, EXISTS (
+        SELECT FROM suppressions s WHERE s.workspace_id = $1 AND s.address = lower(m.recipient)
+    ) AS listed, (
         SELECT c.id FROM captured_mails c WHERE c.workspace_id = $1 AND c.message_id = $2 ORDER BY c.id DESC LIMIT 1
     ) AS caught
     FROM messages m WHERE m.workspace_id = $1 AND m.id = $2

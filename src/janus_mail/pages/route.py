@@ -10,5 +10,7 @@ from janus_mail.providers.timeouts import Timeouts
 async def providers_of(visit: Visit) -> Sequence[ConfiguredProvider]:
     """In the order of the route, the disabled ones too, but none that was removed; nothing is opened."""
     # A fresh book: a kept one may be a second behind, and what is made of this may be cached.
-    book = ProviderBook(visit.context.database, visit.context.secrets, Timeouts())
+    context = visit.context
+    lends = context.settings.aws_default_credentials
+    book = ProviderBook(context.database, context.secrets, Timeouts(), lends=lends)
     return [provider for provider in await book.of(visit.caller.workspace_id) if not provider.removed]

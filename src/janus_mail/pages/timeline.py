@@ -1,16 +1,18 @@
 """One message's way, step by step, in plain words. Pure: from rows to sentences."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from janus_mail.events.answers import AttemptOut, EventOut, MessageDetail, MessageOut
 from janus_mail.models.states import OnUncertain, State
 from janus_mail.pages.feedback_words import happenings
+from janus_mail.pages.refusal_words import KEY
 from janus_mail.pages.times import Clock, exact, milliseconds, rough
 from janus_mail.pages.waiting import Wait, in_full
-from janus_mail.pages.words import by_whom, met, said_by, saying, why_suppressed
+from janus_mail.pages.words import Saying, by_whom, met, passed_over, said_by, saying, why_suppressed
 from janus_mail.providers.outcomes import Outcome
 
 _AT_ONCE = timedelta(seconds=2)
@@ -31,19 +33,23 @@ class Step:
     precise: bool = False  # its time is worth tenths of a second
     caught: uuid.UUID | None = None  # the mail that the sandbox kept
     asks: bool = False  # a person decides here
+    link: tuple[str, str] | None = None  # an address, and the words that lead there
 
 
 @dataclass(frozen=True, slots=True)
 class Aside:
     """What the API does not tell of a message.
 
-    `caught`: where it lies in the mailbox; `parked_at`: when it was; `route`: the names of the providers it may take.
+    `caught`: where it lies in the mailbox; `parked_at`: when it was, or when its turn came; `route`: the names of the
+    providers it may take.
     """
 
     caught: uuid.UUID | None
     resends: int
     parked_at: datetime
     route: Sequence[str]
+    providers: Collection[uuid.UUID] = ()  # that are there, and can be edited
+    listed: bool = False  # its address is on the list of those that must not be mailed
 
 
 def way(event: EventOut, message: MessageDetail, clock: Clock, aside: Aside) -> list[Step]:
@@ -53,6 +59,8 @@ def way(event: EventOut, message: MessageDetail, clock: Clock, aside: Aside) -> 
     for place, attempt in enumerate(attempts):
         following = attempts[place + 1] if place + 1 < len(attempts) else None
         step = _tried(attempt, following, message)
+        if attempt.provider.id in aside.providers and _saying(attempt).short == KEY[2]:
+            step = replace(step, link=(f"/providers/{attempt.provider.id}/edit", "Put in a new key"))
         steps.append(replace(step, caught=aside.caught) if attempt.outcome == Outcome.ACCEPTED else step)
     steps += [
         Step(one.at, one.icon, one.tone, one.happened, one.matters, said=one.said)
@@ -71,10 +79,11 @@ def _scheduled(event: EventOut, message: MessageOut, clock: Clock) -> Step:
 
 
 def _tried(attempt: AttemptOut, following: AttemptOut | None, message: MessageOut) -> Step:
-    words = saying(attempt.outcome, attempt.code)
+    words = _saying(attempt)
     matters = words.matters
     if attempt.evidence is not None:
         matters = f"Nobody knew whether it had arrived, until {attempt.provider.name} told: it has it."
+    limit = passed_over(attempt.outcome, attempt.code, attempt.response)
     consequence = _consequence(attempt, following, message)
     return Step(
         # A success is timed by its end, as «left at» is; a failure by its beginning.
@@ -82,11 +91,15 @@ def _tried(attempt: AttemptOut, following: AttemptOut | None, message: MessageOu
         icon=words.icon,
         tone=words.tone,
         happened=words.happened.format(provider=attempt.provider.name),
-        matters=" ".join(filter(None, (matters, consequence))),
-        took=milliseconds(attempt.latency_ms) if attempt.latency_ms is not None else "",
-        said=said_by(attempt.code, attempt.response),
+        matters=" ".join(filter(None, (limit or matters, consequence))),
+        took=milliseconds(attempt.latency_ms) if attempt.latency_ms is not None and limit is None else "",
+        said=said_by(attempt.code, attempt.response) if limit is None else "",
         precise=True,
     )
+
+
+def _saying(attempt: AttemptOut) -> Saying:
+    return saying(attempt.outcome, attempt.code, attempt.response)
 
 
 def _consequence(attempt: AttemptOut, following: AttemptOut | None, message: MessageOut) -> str:
@@ -130,7 +143,9 @@ def _now(
         case State.SUPPRESSED:
             why = why_suppressed(message.last_error)
             sentence = f"This address must not be mailed{f': {why}' if why else ''}."
-            return Step(None, "suppressed", "", "Suppressed", sentence)
+            link = (f"/suppressions?{urlencode({'q': message.recipient})}", "See it on the list")
+            listed = link if aside.listed else None
+            return Step(aside.parked_at, "suppressed", "", "Suppressed", sentence, link=listed)
     return None
 
 

@@ -201,7 +201,7 @@ def number(value: float) -> str:
 def size(octets: int) -> str:
     """«940 bytes», «4.2 kB», «1.3 MB»."""
     if octets < 1000:
-        return f"{octets} bytes"
+        return "1 byte" if octets == 1 else f"{octets} bytes"
     return f"{octets / 1000:.1f} kB" if octets < 1_000_000 else f"{octets / 1_000_000:.1f} MB"
 
 

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from janus_mail.models.states import EventStatus, OnUncertain, State, SuppressionReason
+from janus_mail.pages.refusal_words import REFUSALS, REFUSALS_BY_TEXT
 from janus_mail.pages.times import number
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.sandbox import SandboxMode
@@ -80,6 +81,13 @@ class Saying:
     tone: str
 
 
+_OURS = r"^(?!\d{3}\b)\w"  # a code of ours, such as too_large, is a word; those of services begin with three digits
+_LIMITS: Mapping[str, str] = {  # where the code comes without a sentence
+    "too_large": "It takes no mail as large as this one.",
+    "smtputf8_not_offered": "It takes no address with letters beyond ASCII before the @.",
+    "8bitmime_not_offered": "It takes ASCII alone.",
+}
+
 # By outcome: icon, tone, and a row for each code, matched at the start of a word. The first that fits is said.
 _ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
     Outcome.ACCEPTED: ("sent", "good", (("", "{provider} took the mail", "", "took the mail"),)),
@@ -144,42 +152,7 @@ _ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
             ("", "{provider} could not take it", "It said so itself.", "could not take it"),
         ),
     ),
-    Outcome.PROVIDER_BROKEN: (
-        "key",
-        "bad",
-        (
-            (
-                r"53[0458]|[45]\.7\.[89]|401|auth",
-                "{provider} refused our key",
-                "It is wrong or was revoked. Someone has to put in a new one.",
-                "refused our key",
-            ),
-            (
-                r"5\.1\.[78]",
-                "{provider} did not accept the sender",
-                "The sender’s address or domain has to be verified there first.",
-                "sender not accepted",
-            ),
-            (
-                r"5\.4\.5|402",
-                "The quota at {provider} was used up",
-                "It takes no more of our mail until the quota is renewed.",
-                "quota used up",
-            ),
-            (
-                "starttls_not_offered",
-                "{provider} offered no encryption",
-                "Its settings ask for it, so nothing was sent without.",
-                "offered no encryption",
-            ),
-            (
-                "",
-                "{provider} took none of our mail",
-                "Its account or its settings have to be put right.",
-                "took none of our mail",
-            ),
-        ),
-    ),
+    Outcome.PROVIDER_BROKEN: ("key", "bad", REFUSALS),
     Outcome.RECIPIENT_DEFERRED: (
         "clock",
         "warn",
@@ -229,13 +202,19 @@ _ROWS: Mapping[str, tuple[str, str, tuple[tuple[str, str, str, str], ...]]] = {
         "bad",
         (
             (
-                r"too_large|5\.3\.4|5\.2\.3",
+                _OURS,
+                "Passed over: {provider} cannot carry this mail",
+                "It was not asked.",
+                "cannot carry this mail",
+            ),
+            (
+                r"5\.3\.4|5\.2\.3",
                 "The mail was too large for {provider}",
                 "Others may take more.",
                 "too large",
             ),
             (
-                r"smtputf8_not_offered|5\.6\.7",
+                r"5\.6\.7",
                 "{provider} could not mail an address in this script",
                 "Others may be able to.",
                 "address in a script it cannot mail",
@@ -295,11 +274,38 @@ PASSED_ON = frozenset(
 REFUSED = frozenset({Outcome.RECIPIENT_REJECTED, Outcome.MESSAGE_REJECTED})
 
 
-def saying(outcome: str | None, code: str | None) -> Saying:
-    """The sentences for an attempt's outcome and code; one that is still open is under way."""
+def saying(outcome: str | None, code: str | None, response: str | None = None) -> Saying:
+    """The sentences for an attempt's outcome and code, or what was said where the code tells too little; one that is
+    still open is under way."""
     if outcome is None:
         return UNDER_WAY
+    if outcome == Outcome.PROVIDER_BROKEN and response:
+        by_text = next((row for text, row in REFUSALS_BY_TEXT if text.search(response)), None)
+        if by_text is not None:
+            return Saying(*by_text, "key", "bad")
     return next(words for code_fits, words in SAYINGS[outcome] if code_fits.search(code or ""))
+
+
+def passed_over(outcome: str | None, code: str | None, response: str | None) -> str | None:
+    """Why a mail was not even offered to a provider, as a sentence; null where it was."""
+    if outcome != Outcome.POLICY_REJECTED or not re.match(_OURS, code or ""):
+        return None
+    told = response or ""
+    return told if told.endswith(".") else _LIMITS.get(code or "", "It was not asked.")
+
+
+def saying_when_asked(outcome: str, code: str | None, response: str | None = None) -> Saying:
+    """The same of a check of credentials, with which no mail goes."""
+    words = saying(outcome, code, response)
+    if outcome == Outcome.PROVIDER_BROKEN:
+        refused = "{provider} refused us", "Its account or its settings have to be put right.", "refused us"
+        return Saying(*refused, words.icon, words.tone) if words.short == "took none of our mail" else words
+    if outcome == Outcome.PROVIDER_DOWN:
+        happened, short = (part.replace("take it", "answer") for part in (words.happened, words.short))
+        return replace(words, happened=happened, matters="" if "mail" in words.matters else words.matters, short=short)
+    if outcome in (Outcome.ACCEPTED, Outcome.THROTTLED):
+        return words
+    return Saying("{provider} gave an answer that made no sense", "", "made no sense", "open", "warn")
 
 
 def said_by(code: str | None, response: str | None) -> str:
@@ -314,7 +320,7 @@ def met(error: str | None, provider: str | None) -> str:
     outcome, _, rest = (error or "").partition(": ")
     if outcome not in SAYINGS or provider is None:
         return ""
-    return saying(outcome, " ".join(rest.split()[:2])).happened.format(provider=provider)
+    return saying(outcome, *_parted(rest)).happened.format(provider=provider)
 
 
 def explain(error: str | None) -> tuple[str, str]:
@@ -324,9 +330,17 @@ def explain(error: str | None) -> tuple[str, str]:
     outcome, _, rest = error.partition(": ")
     if outcome not in SAYINGS:
         return error, ""
+    code, _, response = rest.partition(" ")
+    if (why := passed_over(outcome, code, response)) is not None:
+        return saying(outcome, code).short, why
     # «550 5.1.1» is the code, and most replies begin with its second half.
     said = re.sub(r"^(\d{3}) (\d\.\d+\.\d+) \2\b", r"\1 \2", rest)
-    return saying(outcome, " ".join(rest.split()[:2])).short, said
+    return saying(outcome, *_parted(rest)).short, said
+
+
+def _parted(rest: str) -> tuple[str, str]:
+    """What may be the code, and what was said."""
+    return " ".join(rest.split()[:2]), rest
 
 
 def why_suppressed(error: str | None) -> str:

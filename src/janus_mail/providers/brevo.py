@@ -10,16 +10,16 @@ from typing import Any
 import orjson
 from pydantic import ConfigDict, Field
 
-from janus_mail.providers.contract import Accepted, Address, Attachment, Fields, Mail
+from janus_mail.providers.contract import MESSAGE_ID, Accepted, Address, Attachment, Fields, Mail, Verified
+from janus_mail.providers.http_answers import known_by, said_in
 from janus_mail.providers.http_config import HttpConfig, Secret, reveal
-from janus_mail.providers.http_parts import base64_of, without_doubles
+from janus_mail.providers.http_parts import address_object, base64_of, without_doubles
 from janus_mail.providers.http_replies import Answer, Problem, Row, sender_broken
-from janus_mail.providers.http_service import Request, Service, json_of
+from janus_mail.providers.http_service import Request, Service
 from janus_mail.providers.limits import Limits
 from janus_mail.providers.outcomes import ProviderBroken, RecipientRejected, Uncertain
 
 BASE_URL = "https://api.brevo.com"
-MESSAGE_ID = "janus_message_id"
 METADATA, SANDBOX, KEY, SENDER_IP = "X-Mailin-custom", "X-Sib-Sandbox", "idempotencyKey", "sender.ip"
 
 _KNOWN_FILES = """
@@ -27,12 +27,15 @@ _KNOWN_FILES = """
     ez ics mobi msg pub eps odt mp3 m4a m4v wma ogg flac wav aif aifc aiff mp4 mov avi mkv mpeg mpg wmv pkpass xlsm
 """
 
+_LONGEST_NAME = 70  # «You can have max 70 character in to name»
+
 # Headers, and the metadata in one of them, leave as raw 8-bit where they are not ASCII, and such a header has one line
 # (of 998, RFC 5322 2.1.1). File names are garbled likewise.
 LIMITS = Limits(
     recipients=99,
     octets=20_000_000,
     reply_to=1,
+    name_length=_LONGEST_NAME,
     inline_files=False,
     utf8_filenames=False,
     types_by_ending=True,
@@ -57,7 +60,6 @@ ROWS: tuple[Row, ...] = (
     Row("406", ProviderBroken),  # its answer to a wrong Accept
 )
 
-_LONGEST_NAME = 70
 _SPECIALS = re.compile(r'[()<>\[\]:;@\\,."]+')  # RFC 5322 3.2.3
 
 
@@ -103,30 +105,30 @@ def request(config: BrevoConfig, mail: Mail, fields: Fields) -> Request:
 
 
 def accepted(_: BrevoConfig, mail: Mail, answer: Answer) -> Accepted | None:
-    """201 with an id. A later try that Brevo calls a double has been taken before, under an id that it does not tell;
-    a first try cannot be one."""
-    reply = json_of(answer)
-    if not isinstance(reply, dict):
-        return None
-    if 400 <= answer.status < 500 and reply.get("code") == "duplicate_parameter" and mail.attempt_number > 1:
+    """201 with an id. What Brevo calls a double has been taken before, under an id that it does not tell, where an
+    earlier try may have left under this key; else it cannot be one."""
+    if 400 <= answer.status < 500 and said_in(answer, "code") == "duplicate_parameter" and mail.key_used:
         return Accepted(f"{answer.status} duplicate_parameter", answer.text)
-    taken_as = reply.get("messageId")
-    if answer.status not in (201, 202) or not isinstance(taken_as, str) or not taken_as:
+    taken_as = said_in(answer, "messageId")
+    if answer.status not in (201, 202) or not taken_as:
         return None
     return Accepted(str(answer.status), answer.text, provider_message_id=taken_as)
 
 
 def problems(answer: Answer) -> list[Problem]:
     """`{"code", "message"}`; none where the body is no such thing."""
-    reply = json_of(answer)
-    if not isinstance(reply, dict) or not isinstance(reply.get("code"), str):
-        return []
-    return [Problem(str(reply.get("message") or ""), code=reply["code"])]
+    code = said_in(answer, "code")
+    return [Problem(said_in(answer, "message"), code=code)] if code else []
 
 
 def check(config: BrevoConfig) -> Request:
     """The account."""
     return Request("/v3/account", _headers(config), method="GET")
+
+
+def verified(answer: Answer) -> Verified | None:
+    """An account has an address."""
+    return known_by("email", answer, problems(answer), ROWS)
 
 
 SERVICE = Service(
@@ -142,6 +144,7 @@ SERVICE = Service(
     limits=LIMITS,
     reset_header="x-sib-ratelimit-reset",
     check=check,
+    verified=verified,
     # Its key is said to work in one place or another, and not always: nothing is repeated in the hope of it.
     idempotent=False,
 )
@@ -153,7 +156,7 @@ def _headers(config: BrevoConfig) -> dict[str, str]:
 
 
 def _body(config: BrevoConfig, key: str, fields: Fields) -> dict[str, Any]:
-    """Without our Message-ID: of standard headers Brevo takes none."""
+    """Without our Message-ID: Brevo writes one of its own."""
     to, cc, bcc = without_doubles(fields.to, fields.cc, fields.bcc)
     metadata = LIMITS.metadata_of(fields.metadata, {MESSAGE_ID: fields.message_uuid})
     body: dict[str, Any] = {
@@ -192,13 +195,12 @@ def _addresses(addresses: Iterable[Address]) -> list[dict[str, str]]:
 
 
 def _address(address: Address, *, encoded: bool = True) -> dict[str, str]:
-    name = _name(address.name or "", encoded=encoded)
-    return {"email": address.email, "name": name} if name else {"email": address.email}
+    return address_object(Address(address.email, _name(address.name or "", encoded=encoded)))
 
 
 def _name(name: str, *, encoded: bool) -> str:
-    """Names beyond ASCII that hold a comma, a dot or the like get lost, if they are not `encoded` (RFC 2047) already;
-    those of answers are shown encoded, so there the marks give way."""
+    """Names beyond ASCII that hold a comma, a dot or the like get lost, if they are not `encoded` (RFC 2047) already.
+    Names for answers must not be, as they are shown in that form: of these such signs are left out."""
     if not name.isascii() and _SPECIALS.search(name):
         word = Charset("utf-8").header_encode(name)
         if encoded and len(word) <= _LONGEST_NAME:

@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 from janus_mail.providers.outcomes import Refused as Refused
 
+MESSAGE_ID = "janus_message_id"  # the name of `Fields.message_uuid` in metadata, under which it comes back
+
 
 class Address(NamedTuple):
     """An address with an ASCII domain, and the name beside it."""
@@ -52,17 +54,20 @@ class Mail:
     """One composed mail, ready for the wire.
 
     `sender` and `recipients` are the envelope (RFC 5321), addresses with ASCII domains; `content` is the whole message
-    (RFC 5322) with CRLF line ends and no dot-stuffing; `smtputf8` says that a header or the envelope needs RFC 6531.
+    (RFC 5322) with CRLF line ends and no dot-stuffing, of `size` octets; `smtputf8` says that a header or the envelope
+    needs RFC 6531.
     """
 
     sender: str
     recipients: tuple[str, ...]
-    content: bytes
+    content: Callable[[], bytes]  # put together anew each time a service asks for it, and gone with who asked
+    size: int
     smtputf8: bool
     message_id: str  # the Message-ID header's value with its angle brackets
     idempotency_key: str  # stable for message, provider and generation
     fields: Callable[[], Fields]  # made when a service asks for them
     attempt_number: int = 1  # which try of this message this is, counted from 1 over all providers
+    key_used: bool = False  # an earlier try, of which nobody knows what became, may have left under this key
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class HttpClient:
             raise _meaning(error, began=exchange.began) from None
         finally:
             _current.reset(token)
+            exchange.end()
             self._under_way -= 1
             await self._close_if_done()
 
@@ -142,6 +143,10 @@ class _Exchange:
     def begin_again(self) -> None:
         self._wire = None
         self.began = False  # of a request without its end nothing can be taken
+
+    def end(self) -> None:
+        """Let the mail go: transports and timers keep the context in which they were made, and so what is left here."""
+        del self.request, self._dispatch
 
     async def begin(self, wire: "_Wire") -> None:
         """Right before the first byte of the request."""

@@ -10,26 +10,32 @@ from pydantic import (
     HttpUrl,
     SecretStr,
     TypeAdapter,
+    ValidationError,
     ValidationInfo,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 _URL = TypeAdapter(HttpUrl)
+_NO_URL = "This must be a plain address, such as https://mail.example.com"
 
 
 def _one_word(value: SecretStr | None) -> SecretStr | None:
     key = value.get_secret_value() if value is not None else ""
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ValueError("must hold no blanks, and nothing but ASCII")
+        raise ValueError("A key has no blanks and nothing beyond ASCII: copy it alone, as the service shows it")
     return value
 
 
 def _bare_url(value: str) -> str:
     if not value:
         return value
-    url = _URL.validate_python(value)
+    try:
+        url = _URL.validate_python(value)
+    except ValidationError:
+        raise ValueError(_NO_URL) from None
     if url.query or url.fragment or url.username or url.password:
-        raise ValueError("must be a plain address, such as https://mail.example.com")
+        raise ValueError(_NO_URL)
     return str(url).rstrip("/")
 
 
@@ -65,12 +71,20 @@ class HttpConfig(BaseModel):
     endpoint: Endpoint = ""
     max_connections: Connections = 20
 
+    def lacking(self) -> dict[str, str]:
+        """By field, what no real connection works without and is not there."""
+        return {name: f"{what} is needed" for name, what in self.needed.items() if not reveal(getattr(self, name))}
+
     @model_validator(mode="after")
     def _complete(self, info: ValidationInfo) -> Self:
-        if not (info.context and info.context.get("sandbox")):
-            for name, what in self.needed.items():
-                if not reveal(getattr(self, name)):
-                    raise ValueError(f"{name}: {what} is needed")
+        """All that is lacking is told at once, each with its field and the type `needed`."""
+        lacking = {} if info.context and info.context.get("sandbox") else self.lacking()
+        if lacking:
+            errors = [
+                InitErrorDetails(type=PydanticCustomError("needed", "{what}", {"what": what}), loc=(name,), input=None)
+                for name, what in lacking.items()
+            ]
+            raise ValidationError.from_exception_data(type(self).__name__, errors, hide_input=True)
         return self
 
 

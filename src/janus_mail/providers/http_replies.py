@@ -84,15 +84,21 @@ ROWS: tuple[Row, ...] = (
 
 
 def classify(
-    answer: Answer, problems: Sequence[Problem] = (), own_rows: Sequence[Row] = (), *, reset_header: str = ""
+    answer: Answer,
+    problems: Sequence[Problem] = (),
+    own_rows: Sequence[Row] = (),
+    *,
+    reset_header: str = "",
+    as_if: int | None = None,
 ) -> DeliveryError:
     """The error that an answer other than the service's success means.
 
     `problems` is what its own error body says, empty where the body is none; `reset_header` names (in lower case) a
-    header that says when requests are taken again, where the service has one.
+    header that says when requests are taken again, where the service has one; `as_if` is the status that a refusal in
+    a success's clothes should have had.
     """
     code = " ".join(filter(None, (str(answer.status), next((p.code for p in problems if p.code), ""))))
-    row = row_for(answer.status, problems, own_rows)
+    row = row_for(answer.status if as_if is None else as_if, problems, own_rows)
     if row is not None:
         error = row.error(code, answer.text)
     else:

@@ -30,9 +30,9 @@ class Service(Generic[C]):
 
     `request` builds the request of a mail that is within `limits` (raises `PolicyRejected` for what else it cannot
     express); `accepted` reads the service's own success, or the refusal that it sends in a success's clothes, and is
-    null for any other answer; `problems` reads its error body, and `rows` say what that means. `check` is its cheapest
-    request that needs valid credentials, `verified` reads the answer to it. With an `idempotent` service a request of
-    which nobody knows what became is repeated under the same key.
+    None for any other answer; `problems` reads its error body, and `rows` say what that means. `check` is its cheapest
+    request that needs valid credentials, `verified` reads the answer to it and is None where that is no yes. With an
+    `idempotent` service a request of which nobody knows what became is repeated under the same key.
     """
 
     kind: str
@@ -46,8 +46,8 @@ class Service(Generic[C]):
     rows: tuple[Row, ...] = ()
     limits: Limits = field(default_factory=Limits)
     reset_header: str = ""  # in lower case: when it takes requests again, where that is not Retry-After
-    check: Callable[[C], Request] | None = None
-    verified: Callable[[Answer], Verified | None] | None = None
+    check: Callable[[C], Request]
+    verified: Callable[[Answer], Verified | None]
     idempotent: bool = False
 
     def as_kind(self) -> Kind:
@@ -80,15 +80,13 @@ class HttpAdapter(Adapter, Generic[C]):
                 raise
             return await self._ask_again(request, mail, dispatch, doubt)
 
-    async def verify(self) -> Verified | None:
+    async def verify(self) -> Verified:
         service = self._service
-        if service.check is None:
-            return None
         try:
             answer = await self._client.ask(service.check(self._config), NOTHING_LEAVES)
         except Uncertain as error:  # no mail is in it, so nothing is in doubt
             raise ProviderDown(error.code, error.response) from None
-        found = (service.verified or is_json)(answer)
+        found = service.verified(answer)
         if found is None:
             meaning = self._meaning(answer)
             raise ProviderDown(meaning.code, meaning.response) if isinstance(meaning, Uncertain) else meaning
@@ -172,15 +170,8 @@ def whole_group(mail: Mail, fields: Fields) -> None:
 
 
 def json_of(answer: Answer) -> Any:
-    """Its body as JSON; null where it is none, or is not whole."""
+    """Its body as JSON; None where it is none, or is not whole."""
     try:
         return orjson.loads(answer.body) if answer.whole else None
     except orjson.JSONDecodeError:
         return None
-
-
-def is_json(answer: Answer) -> Verified | None:
-    """The usual success of a check: 2xx with JSON. A captive portal answers with a page."""
-    if 200 <= answer.status < 300 and isinstance(json_of(answer), dict | list):
-        return Verified(str(answer.status), "It knows these credentials.")
-    return None

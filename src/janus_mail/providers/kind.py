@@ -23,3 +23,5 @@ class Kind:
     limits: Limits
     prepare: Callable[[], object] | None = None  # loads what takes long, in a thread, before a mail waits for it
     destination: frozenset[str] = frozenset({"endpoint"})  # settings that say where the secrets are sent
+    copies: int = 2  # so many times a large mail is in memory at most while it is sent, beside its files
+    borrows: str | None = None  # the setting with which it takes credentials of the machine's own: whose mail pays them

@@ -3,13 +3,14 @@ more before a request is built."""
 
 import mimetypes
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import orjson
 
-from janus_mail.providers.contract import Fields, Mail
+from janus_mail.providers.contract import MESSAGE_ID, Address, Fields, Mail
+from janus_mail.providers.http_parts import address_line
 from janus_mail.providers.outcomes import PolicyRejected
 
 _MIB = 2**20
@@ -17,22 +18,26 @@ _TYPES = mimetypes.MimeTypes()  # Python's own table, without what the machine a
 
 
 class AskedFile(NamedTuple):
-    """An attachment as far as limits are about it. `size` in octets, before any encoding."""
+    """An attachment as far as limits are about it. `size` in octets, before any encoding; with a `content_id` the
+    HTML shows it."""
 
     filename: str
     content_type: str
     size: int
-    inline: bool = False
+    content_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a mail asks of a service. `octets` of its subject, text and HTML in UTF-8."""
+    """What a mail asks of a service. `octets` of its subject, text and HTML in UTF-8, `reply_to_octets` of the
+    addresses for answers as a header has them, `longest_name` in characters."""
 
     recipients: int = 1
     octets: int = 0
     files: Sequence[AskedFile] = ()
     reply_to: int = 0
+    reply_to_octets: int = 0
+    longest_name: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     tags: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -54,14 +59,16 @@ class Unfit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Null means that no limit is known. Of tags and metadata a service carries what it can: Janus filters by all."""
+    """None means that no limit is known. Of tags, metadata and names a service carries what it can: Janus has all."""
 
     recipients: int | None = None  # of one mail, to, cc and bcc together
     octets: int | None = None  # of one mail with its files in base64
     reply_to: int | None = None
+    name_length: int | None = None  # characters beside an address; what is longer is cut
     utf8_mailboxes: bool = False
     inline_files: bool = True
     inline_images_only: bool = False
+    content_id: re.Pattern[str] | None = None  # what that of a file within the HTML may be
     utf8_filenames: bool = True
     file_endings: frozenset[str] | None = None  # in lower case, without the dot; no others are taken
     bad_file_endings: frozenset[str] = frozenset()
@@ -69,7 +76,7 @@ class Limits:
     reserved_headers: frozenset[str] = frozenset()  # in lower case, beside those that Janus writes itself
     reserved_prefixes: tuple[str, ...] = ()  # likewise: no header begins so
     utf8_headers: bool = True
-    header_octets: int | None = None  # of all extra headers, names and values in UTF-8
+    header_octets: int | None = None  # of all extra headers and Reply-To, names and values in UTF-8
     headers: int | None = None
     tags: int | None = None
     tag: re.Pattern[str] = re.compile(r"(?s).+")  # that a tag fits whole
@@ -109,19 +116,22 @@ class Limits:
         return kept
 
     def left_behind(self, asked: Asked) -> list[str]:
-        """What of tags and metadata stays in Janus, as the words of a warning: «the tag x», «the metadata y»."""
-        carried, kept = self.tags_of(asked.tags), self.metadata_of(asked.metadata, {"janus_message_id": "0" * 36})
+        """What of tags, metadata and names stays in Janus, as the words of a warning: «the tag x», «the metadata y»."""
+        carried, kept = self.tags_of(asked.tags), self.metadata_of(asked.metadata, {MESSAGE_ID: "0" * 36})
+        cut = self.name_length is not None and asked.longest_name > self.name_length
         return [
             *(f"the tag {tag}" for tag in dict.fromkeys(asked.tags) if tag not in carried),
-            *(f"the metadata {key}" for key in asked.metadata if key not in kept),
+            *(f"the metadata {key}" for key in asked.metadata if key not in kept or key == MESSAGE_ID),
+            *([f"the end of names longer than {self.name_length} characters"] if cut else []),
         ]
 
     def _against_headers(self, asked: Asked) -> Unfit | None:
         if self.headers is not None and len(asked.headers) > self.headers:
             return Unfit("too_many_headers", f"it takes {self.headers} extra headers", "headers")
         octets = sum(len(name) + len(value.encode()) for name, value in asked.headers.items())
-        if self.header_octets is not None and octets > self.header_octets:
-            return Unfit("headers_too_large", f"it takes {self.header_octets} bytes of extra headers", "headers")
+        if self.header_octets is not None and octets + asked.reply_to_octets > self.header_octets:
+            where = "headers" if asked.headers else "reply_to"
+            return Unfit("headers_too_large", f"it takes {self.header_octets} bytes of extra headers", where)
         for name, value in asked.headers.items():
             if name.lower() in self.reserved_headers or name.lower().startswith(self.reserved_prefixes):
                 return Unfit("reserved_header", f"it keeps the header {name} for itself", f"headers.{name}")
@@ -132,10 +142,13 @@ class Limits:
     def _against_files(self, asked: Asked) -> Unfit | None:
         for place, file in enumerate(asked.files):
             where, ending = f"attachments[{place}]", file.filename.rpartition(".")[2].lower()
-            if file.inline and not self.inline_files:
+            inline = file.content_id is not None
+            if inline and not self.inline_files:
                 return Unfit("no_inline_files", "it shows no images of the mail's own within the HTML", where)
-            if file.inline and self.inline_images_only and not file.content_type.startswith("image/"):
+            if inline and self.inline_images_only and not file.content_type.startswith("image/"):
                 return Unfit("inline_not_image", f"it shows only images within the HTML, not {file.filename}", where)
+            if self.content_id and file.content_id and self.content_id.fullmatch(file.content_id) is None:
+                return Unfit("content_id_unfit", f"it takes no content_id such as {file.content_id}", where)
             if not (self.utf8_filenames or file.filename.isascii()):
                 return Unfit("filename_not_ascii", f"it garbles the file name {file.filename}", where)
             if ending in self.bad_file_endings or (self.file_endings is not None and ending not in self.file_endings):
@@ -149,7 +162,7 @@ class Limits:
 
 
 def type_of_ending(filename: str) -> str | None:
-    """The type that a file's ending says; null where it says none, or one inside a compression (`tar.gz`)."""
+    """The type that a file's ending says; None where it says none, or one inside a compression (`tar.gz`)."""
     said, compression = _TYPES.guess_type(filename)
     return said if compression is None else None
 
@@ -170,11 +183,16 @@ def asked_by(mail: Mail, fields: Fields) -> Asked:
     return Asked(
         recipients=len(mail.recipients),
         octets=sum(len(part.encode()) for part in (fields.subject, fields.text or "", fields.html or "")),
-        files=[AskedFile(f.filename, f.content_type, len(f.content), f.content_id is not None)
-               for f in fields.attachments],
-        reply_to=len(fields.reply_to), headers=fields.headers, tags=fields.tags, metadata=fields.metadata,
-        utf8_mailboxes=not all(box.email.isascii() for box in boxes),
+        files=[AskedFile(f.filename, f.content_type, len(f.content), f.content_id) for f in fields.attachments],
+        reply_to=len(fields.reply_to), reply_to_octets=octets_of(fields.reply_to),
+        longest_name=max(len(box.name or "") for box in boxes), headers=fields.headers, tags=fields.tags,
+        metadata=fields.metadata, utf8_mailboxes=not all(box.email.isascii() for box in boxes),
     )  # fmt: skip
+
+
+def octets_of(addresses: Iterable[Address]) -> int:
+    """Of these as a header has them, in UTF-8."""
+    return sum(len(address_line(address).encode()) + len(", ") for address in addresses)
 
 
 def keep_within(limits: Limits, mail: Mail, fields: Fields) -> None:

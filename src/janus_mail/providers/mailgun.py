@@ -13,36 +13,33 @@ from pydantic import AfterValidator, ConfigDict, Field
 from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
 
-from janus_mail.providers.contract import Accepted, Attachment, Fields, Mail, Verified
+from janus_mail.providers.contract import MESSAGE_ID, Accepted, Attachment, Fields, Mail, Verified
+from janus_mail.providers.http_answers import known_by_complaint, said_in
 from janus_mail.providers.http_config import HttpConfig, Secret, reveal
-from janus_mail.providers.http_parts import address_line, base64_of, without_doubles
+from janus_mail.providers.http_parts import address_line, base64_of, bodies, without_doubles
 from janus_mail.providers.http_replies import Answer, Problem, Row, sender_broken
-from janus_mail.providers.http_service import Request, Service, json_of
+from janus_mail.providers.http_service import Request, Service
 from janus_mail.providers.limits import Limits
 from janus_mail.providers.outcomes import DeliveryError, PolicyRejected, ProviderBroken, RecipientRejected, Throttled
 
 REGIONS: Mapping[str, str] = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
-MESSAGE_ID = "janus_message_id"  # among a webhook's user-variables
 
-# «25MB», in the smaller reading. Headers, metadata and tags share the 16 kB of `_MOST_OPTIONS` with what Janus adds.
+# «25MB», in the smaller reading. All fields that begin with h:, o: or v: share 16 kB: these limits and what Janus adds
+# are less together. Content-IDs go as quoted file names, in which some signs would not come back as they were.
 LIMITS = Limits(
     recipients=1000,
     octets=25_000_000,
+    content_id=re.compile(r'[^"\\/]+'),
     reserved_prefixes=("x-mailgun-",),  # they are options, and taken out
     header_octets=8_000,
     tags=10,
     tag=re.compile(r"[ -~]{1,128}"),
-    metadata_key=re.compile(r"[^\"\\]+"),  # it becomes a field's name
+    metadata_key=re.compile(r"[^\"\\\x00-\x1f\x7f]+"),  # it becomes a field's name
     metadata_octets=4_000,
 )
-_MOST_OPTIONS = 16_000  # octets of all fields that begin with h:, o: or v:
-
-# What would not come back from a quoted file name as it was: there it is a Content-ID, which the HTML must find.
-_UNFIT_CONTENT_ID = re.compile(r'["\\/]')
 _DOMAIN = re.compile(r"(?=.{4,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*", re.ASCII | re.IGNORECASE)
 _ABOUT = re.compile(r"'?(from|to|cc|bcc)'? parameter ")
 _UNTIL = re.compile(r"try again after (\w+, \d+ \w+ \d+ [\d:]+ UTC)")
-_NOTHING_TO_SEND = re.compile(r"parameter is missing|Need at least one of", re.IGNORECASE)
 
 
 def _limited(code: str, response: str) -> DeliveryError:
@@ -60,6 +57,11 @@ ROWS: tuple[Row, ...] = (
     Row("400 403 420 429", _limited, text=r"limit exceeded|too fast"),
     Row("420", _limited),
     Row("400 403", PolicyRejected, text=r"large batches|recipients per request"),
+    Row("400 403", ProviderBroken, text=r"domain is unverified"),  # the one of its settings, whoever the sender is
+    # An account that may write to a few alone, as one that may not send at all, waits for its owner: of the recipient
+    # it says nothing, and another provider takes the mail. So it is with every kind.
+    Row("400 403", ProviderBroken, text=r"test purposes only|authorized recipients"),
+    Row("400 403", ProviderBroken, text=r"activate your|account (is )?disabled"),
     Row("400 403 421", ProviderBroken, text=r"not allowed to send|can.t be used to send"),  # domain, account, plan, IP
     Row("400", RecipientRejected, field=r"^(to|cc|bcc)$", text=r"not a valid address"),
     Row("400", sender_broken, field=r"^from$", text=r"not a valid address"),
@@ -97,6 +99,7 @@ class MailgunConfig(HttpConfig):
         title="Region",
         description="Where the domain was made at Mailgun; the other region does not know it.",
         examples=["us"],
+        json_schema_extra={"enumNames": ["United States", "European Union"]},
     )
     ip_pool: str | None = Field(
         None,
@@ -135,22 +138,16 @@ def request(config: MailgunConfig, mail: Mail, fields: Fields) -> Request:
 
 def accepted(_: MailgunConfig, __: Mail, answer: Answer) -> Accepted | None:
     """200 with an id. A path that it does not have it answers with 200 and «Mailgun Magnificent API»."""
-    said = json_of(answer)
-    taken_as = said.get("id") if isinstance(said, dict) else None
-    if answer.status != 200 or not isinstance(taken_as, str) or not taken_as:
-        return None
-    return Accepted("200", answer.text, provider_message_id=taken_as)
+    taken_as = said_in(answer, "id")
+    return Accepted("200", answer.text, provider_message_id=taken_as) if answer.status == 200 and taken_as else None
 
 
 def problems(answer: Answer) -> list[Problem]:
     """`{"message": "'to' parameter is not a valid address. please check documentation"}`; none where it is no such
     thing: «Forbidden» of a wrong key is plain text."""
-    said = json_of(answer)
-    message = said.get("message") if isinstance(said, dict) else None
-    if not isinstance(message, str):
-        return []
+    message = said_in(answer, "message")
     about = _ABOUT.match(message)
-    return [Problem(message, about[1] if about else "")]
+    return [Problem(message, about[1] if about else "")] if message else []
 
 
 def check(config: MailgunConfig) -> Request:
@@ -160,9 +157,7 @@ def check(config: MailgunConfig) -> Request:
 
 def verified(answer: Answer) -> Verified | None:
     """Key and domain are looked at before the mail is."""
-    if answer.status == 400 and any(_NOTHING_TO_SEND.search(problem.message) for problem in problems(answer)):
-        return Verified("400", "It knows the key and the domain: of an empty mail it says what is missing.")
-    return None
+    return known_by_complaint(answer, problems(answer), ROWS)
 
 
 SERVICE = Service(
@@ -176,7 +171,6 @@ SERVICE = Service(
     problems=problems,
     rows=ROWS,
     limits=LIMITS,
-    most_body_bytes=25_000_000,
     reset_header="x-ratelimit-reset",
     check=check,
     verified=verified,
@@ -187,16 +181,12 @@ KIND = SERVICE.as_kind()
 def _form(config: MailgunConfig, mail: Mail, fields: Fields) -> list[tuple[str, str]]:
     """The fields that are no files; an address of several has a field of its own."""
     to, cc, bcc = without_doubles(fields.to, fields.cc, fields.bcc)
-    options = list(_options(config, mail, fields))
-    if sum(len(name) + len(value.encode()) for name, value in options) > _MOST_OPTIONS:
-        raise PolicyRejected("headers_too_large", "It takes 16 kB of headers, tags and metadata.")
-    said = [(part, words) for part, words in (("text", fields.text), ("html", fields.html)) if words]
     return [
         ("from", address_line(fields.sender)),
         *((role, address_line(address)) for role, group in (("to", to), ("cc", cc), ("bcc", bcc)) for address in group),
         ("subject", fields.subject),
-        *(said or [("text", "\n")]),
-        *options,
+        *bodies(fields, text="text", html="html").items(),
+        *_options(config, mail, fields),
     ]
 
 
@@ -235,8 +225,6 @@ def _post(config: MailgunConfig, form: Iterable[tuple[str, str]], files: Sequenc
 
 
 def _file(attachment: Attachment) -> RequestField:
-    if attachment.content_id and _UNFIT_CONTENT_ID.search(attachment.content_id):
-        raise PolicyRejected("content_id_unfit", f"It takes no content_id such as {attachment.content_id}.")
     name, shown_as = ("inline", attachment.content_id) if attachment.content_id else ("attachment", attachment.filename)
     part = RequestField(name, attachment.content, filename=shown_as)
     part.make_multipart(content_type=attachment.content_type)

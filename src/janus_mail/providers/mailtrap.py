@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from email.utils import formataddr
 from typing import Any, Literal, Self
 
 import orjson
-from pydantic import ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from janus_mail.providers.contract import Accepted, Address, Attachment, Fields, Mail, Verified
+from janus_mail.providers.contract import MESSAGE_ID, Accepted, Address, Fields, Mail, Verified
+from janus_mail.providers.http_answers import known_by_complaint
 from janus_mail.providers.http_config import HttpConfig, Secret, reveal
-from janus_mail.providers.http_parts import base64_of, header_value, without_doubles
+from janus_mail.providers.http_parts import address_object, bodies, file_object, header_value, without_doubles
 from janus_mail.providers.http_replies import Answer, Problem, Row, classify, sender_broken
 from janus_mail.providers.http_service import Request, Service, json_of
 from janus_mail.providers.limits import Limits
@@ -22,7 +22,6 @@ HOSTS = {
     "bulk": "https://bulk.api.mailtrap.io",
     "sandbox": "https://sandbox.api.mailtrap.io",
 }
-MESSAGE_ID = "janus_message_id"
 
 # «10 MB» and «1000 bytes», in the smaller reading: of longer variables it would keep none.
 LIMITS = Limits(
@@ -39,7 +38,9 @@ LIMITS = Limits(
 ROWS: tuple[Row, ...] = (
     Row("400", RecipientRejected, text=r"invalid in '(to|cc|bcc)'"),
     Row("400", sender_broken, text=r"'from' address is invalid|invalid sender"),
+    Row("400 401 403 422", ProviderBroken, text=r"demo domain"),  # it writes to the account's owner alone
     Row("400 401 403 422", sender_broken, text=r"\bdomain\b"),
+    Row("400", ProviderBroken, text=r"^(unauthorized|forbidden|incorrect api token)"),  # within a success
     Row("429", Throttled, text=r"per second|rate limit"),
     Row("429", ProviderBroken, text=r"\b(daily|monthly|plan|quota|limit reached)\b"),
 )
@@ -62,6 +63,7 @@ class MailtrapConfig(HttpConfig):
         title="Stream",
         description="sandbox: Mailtrap keeps each mail in an inbox of its own and delivers none.",
         examples=["transactional"],
+        json_schema_extra={"enumNames": ["Transactional", "Bulk", "Sandbox"]},
     )
     sandbox_id: int | None = Field(
         None,
@@ -79,12 +81,15 @@ class MailtrapConfig(HttpConfig):
         max_length=200,
     )
 
+    def lacking(self) -> dict[str, str]:
+        """And with the stream sandbox, which one it is."""
+        numbered = self.stream != "sandbox" or self.sandbox_id is not None
+        return super().lacking() | ({} if numbered else {"sandbox_id": "the number of the sandbox is needed"})
+
     @model_validator(mode="after")
-    def _sandbox(self, info: ValidationInfo) -> Self:
+    def _sandbox(self) -> Self:
         if self.sandbox_id is not None and self.stream != "sandbox":
             raise ValueError("sandbox_id: is for the stream sandbox")
-        if self.stream == "sandbox" and self.sandbox_id is None and not (info.context and info.context.get("sandbox")):
-            raise ValueError("sandbox_id: the number of the sandbox is needed")
         return self
 
 
@@ -94,15 +99,16 @@ def request(config: MailtrapConfig, _: Mail, fields: Fields) -> Request:
 
 
 def accepted(config: MailtrapConfig, _: Mail, answer: Answer) -> Accepted | DeliveryError | None:
-    """200 with an id for each recipient; the sandbox has one, or none. What says that it failed is a refusal."""
+    """200 with an id for each recipient; the sandbox has one, or none. What says that it failed is a refusal, and what
+    has both ids and errors is neither."""
     reply = json_of(answer)
     if answer.status != 200 or not isinstance(reply, dict):
         return None
     ids = reply.get("message_ids") or []
     named = isinstance(ids, list) and all(isinstance(one, str) and one for one in ids)
-    if reply.get("success") is False and not ids:
-        return classify(replace(answer, status=400), problems(answer), ROWS)
-    if reply.get("success") is not True or not named or not (ids or config.stream == "sandbox"):
+    if _failed_within_success(answer):
+        return classify(answer, problems(answer), ROWS, as_if=400)
+    if reply.get("success") is not True or problems(answer) or not named or not (ids or config.stream == "sandbox"):
         return None
     return Accepted("200", answer.text, provider_message_id=ids[0] if ids else None)
 
@@ -123,9 +129,7 @@ def check(config: MailtrapConfig) -> Request:
 
 def verified(answer: Answer) -> Verified | None:
     """It misses a sender, and not the token."""
-    if answer.status == 400 and any("'from'" in problem.message for problem in problems(answer)):
-        return Verified("400", "It knows this token: what it misses is a mail.")
-    return None
+    return known_by_complaint(answer, problems(answer), ROWS, as_if=400 if _failed_within_success(answer) else None)
 
 
 SERVICE = Service(
@@ -145,6 +149,12 @@ SERVICE = Service(
 KIND = SERVICE.as_kind()
 
 
+def _failed_within_success(answer: Answer) -> bool:
+    reply = json_of(answer)
+    told = isinstance(reply, dict) and reply.get("success") is False and not reply.get("message_ids")
+    return answer.status == 200 and told and bool(problems(answer))
+
+
 def _path(config: MailtrapConfig) -> str:
     return f"/api/send/{config.sandbox_id}" if config.sandbox_id is not None else "/api/send"
 
@@ -160,36 +170,23 @@ def _headers(config: MailtrapConfig) -> dict[str, str]:
 def _body(fields: Fields) -> dict[str, Any]:
     to, cc, bcc = without_doubles(fields.to, fields.cc, fields.bcc)
     headers = {name: header_value(value) for name, value in fields.headers.items()}
-    body: dict[str, Any] = {"from": _address(fields.sender)}
-    body |= {role: [_address(one) for one in named] for role, named in (("to", to), ("cc", cc), ("bcc", bcc)) if named}
+    body: dict[str, Any] = {"from": address_object(fields.sender)}
+    groups = {"to": to, "cc": cc, "bcc": bcc}
+    body |= {role: [address_object(one) for one in group] for role, group in groups.items() if group}
     if len(fields.reply_to) == 1:
-        body["reply_to"] = _address(fields.reply_to[0])
+        body["reply_to"] = address_object(fields.reply_to[0])
     elif fields.reply_to:
         headers["Reply-To"] = _address_list(fields.reply_to)
     body["subject"] = fields.subject
-    body |= {part: said for part, said in (("text", fields.text), ("html", fields.html)) if said} or {"text": "\n"}
+    body |= bodies(fields, text="text", html="html")
     if fields.attachments:
-        body["attachments"] = [_attachment(attachment) for attachment in fields.attachments]
+        body["attachments"] = [file_object(file) for file in fields.attachments]
     if headers:
         body["headers"] = headers
     if tags := LIMITS.tags_of(fields.tags):
         body["category"] = tags[0]
     body["custom_variables"] = LIMITS.metadata_of(fields.metadata, {MESSAGE_ID: fields.message_uuid})
     return body
-
-
-def _attachment(attachment: Attachment) -> dict[str, str]:
-    part = {
-        "content": base64_of(attachment.content),
-        "filename": attachment.filename,
-        "type": attachment.content_type,
-        "disposition": "attachment",
-    }
-    return part | {"disposition": "inline", "content_id": attachment.content_id} if attachment.content_id else part
-
-
-def _address(address: Address) -> dict[str, str]:
-    return {"email": address.email, "name": address.name} if address.name else {"email": address.email}
 
 
 def _address_list(addresses: Iterable[Address]) -> str:

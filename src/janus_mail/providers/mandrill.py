@@ -3,14 +3,16 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from email.utils import parseaddr
 from typing import Any
 
 import orjson
 from pydantic import ConfigDict, Field
 
-from janus_mail.providers.contract import Accepted, Address, Attachment, Fields, Mail, Verified
+from janus_mail.providers.contract import MESSAGE_ID, Accepted, Attachment, Fields, Mail, Verified
+from janus_mail.providers.http_answers import known_by
 from janus_mail.providers.http_config import HttpConfig, Secret, reveal
-from janus_mail.providers.http_parts import address_line, base64_of, without_doubles
+from janus_mail.providers.http_parts import address_line, address_object, base64_of, bodies, without_doubles
 from janus_mail.providers.http_replies import Answer, AnyError, Problem, Row, sender_broken
 from janus_mail.providers.http_service import Request, Service, json_of
 from janus_mail.providers.limits import Limits
@@ -24,7 +26,8 @@ from janus_mail.providers.outcomes import (
     all_refused,
 )
 
-MESSAGE_ID = "janus_message_id"  # in the metadata of its webhooks
+_VERSION = "/api/1.0"
+_VERSIONED = re.compile(r"/api/1\.\d+\Z")
 
 # «25MB» and «200 bytes» (250 on its newer page) in the smaller reading. Of recipients it takes any number; its answer
 # has a line for each, and 64 KiB of an answer are read.
@@ -47,7 +50,8 @@ ROWS: tuple[Row, ...] = (
     Row(_ANY, ProviderBroken, code="Unknown_Subaccount"),
     Row(_ANY, ProviderBroken, code="Unknown_Pool"),
     Row(_ANY, ProviderBroken, code="PaymentRequired"),
-    Row(_ANY, ProviderBroken, code="PoorReputation"),
+    Row(_ANY, ProviderBroken, code="PoorReputation"),  # of the account, which waits for a person
+    Row(_ANY, ProviderBroken, code="Unknown_Template"),  # we name none: it is the account's set-up
     Row(_ANY, ProviderDown, code="ServiceUnavailable"),
     Row("400 500 503", ProviderDown, code="GeneralError"),
     Row(_ANY, sender_broken, code="ValidationError", field=r"^message\.from_email$"),
@@ -122,7 +126,7 @@ def request(config: MandrillConfig, mail: Mail, fields: Fields) -> Request:
     asked: dict[str, Any] = {"key": reveal(config.api_key), "message": _message(config, mail, fields)}
     if config.ip_pool:
         asked["ip_pool"] = config.ip_pool
-    return _post("/messages/send.json", asked)
+    return _post(config, "messages/send.json", asked)
 
 
 def accepted(_: MandrillConfig, mail: Mail, answer: Answer) -> Accepted | DeliveryError | None:
@@ -130,12 +134,13 @@ def accepted(_: MandrillConfig, mail: Mail, answer: Answer) -> Accepted | Delive
     said = json_of(answer)
     if answer.status != 200 or not isinstance(said, list):
         return None
-    items = {str(item.get("email")).lower(): item for item in said if isinstance(item, dict)}
-    told = [(address, items[address.lower()]) for address in mail.recipients if address.lower() in items]
+    told, others = _told(mail.recipients, said)
     refused = tuple(Refused(address, _refusal(item)) for address, item in told if item.get("status") in _REFUSED)
-    for _address, item in told:
-        if item.get("status") in _TAKEN and isinstance(item.get("_id"), str):
-            return Accepted(f"200 {item['status']}", answer.text, provider_message_id=item["_id"], refused=refused)
+    explained = [item for _address, item in told]
+    if all(map(_is_taken, others)):  # else one of the recipients was refused, and nobody knows which
+        explained += others
+    for item in filter(_is_taken, explained):
+        return Accepted(f"200 {item['status']}", answer.text, provider_message_id=item["_id"], refused=refused)
     if len(refused) < len(mail.recipients):
         return None
     about_us = (error for _address, error in refused if isinstance(error, ProviderBroken))
@@ -160,15 +165,12 @@ def problems(answer: Answer) -> list[Problem]:
 
 
 def check(config: MandrillConfig) -> Request:
-    return _post("/users/ping2.json", {"key": reveal(config.api_key)})
+    return _post(config, "users/ping2.json", {"key": reveal(config.api_key)})
 
 
 def verified(answer: Answer) -> Verified | None:
     """`{"PING": "PONG!"}`"""
-    said = json_of(answer)
-    if answer.status == 200 and isinstance(said, dict) and said.get("PING"):
-        return Verified("200", "It knows the key.")
-    return None
+    return known_by("PING", answer, problems(answer), ROWS)
 
 
 SERVICE = Service(
@@ -176,7 +178,7 @@ SERVICE = Service(
     label="Mandrill",
     about="Mailchimp's service for single mails, now called Mailchimp Transactional, through its web API.",
     config=MandrillConfig,
-    base_url=lambda _: "https://mandrillapp.com/api/1.0",
+    base_url=lambda _: "https://mandrillapp.com",
     request=request,
     accepted=accepted,
     problems=problems,
@@ -188,7 +190,9 @@ SERVICE = Service(
 KIND = SERVICE.as_kind()
 
 
-def _post(path: str, asked: Mapping[str, Any]) -> Request:
+def _post(config: MandrillConfig, call: str, asked: Mapping[str, Any]) -> Request:
+    """Another address than Mandrill's may name the version itself, as those of its libraries do."""
+    path = f"/{call}" if _VERSIONED.search(config.endpoint) else f"{_VERSION}/{call}"
     return Request(path, {"Content-Type": "application/json", "Accept": "application/json"}, orjson.dumps(asked))
 
 
@@ -199,7 +203,7 @@ def _message(config: MandrillConfig, mail: Mail, fields: Fields) -> dict[str, An
         headers["Reply-To"] = ", ".join(map(address_line, fields.reply_to))
     message: dict[str, Any] = {
         "from_email": fields.sender.email,
-        "to": [_recipient(address, role) for role, addresses in groups for address in addresses],
+        "to": [{**address_object(address), "type": role} for role, addresses in groups for address in addresses],
         "subject": fields.subject,
         "headers": headers,
         "metadata": LIMITS.metadata_of(fields.metadata, {MESSAGE_ID: fields.message_uuid}),
@@ -207,7 +211,7 @@ def _message(config: MandrillConfig, mail: Mail, fields: Fields) -> dict[str, An
     }
     if fields.sender.name:
         message["from_name"] = fields.sender.name
-    message |= {name: said for name, said in (("text", fields.text), ("html", fields.html)) if said} or {"text": "\n"}
+    message |= bodies(fields, text="text", html="html")
     if tags := LIMITS.tags_of(fields.tags):
         message["tags"] = tags
     if attached := [_file(file, file.filename) for file in fields.attachments if not file.content_id]:
@@ -220,12 +224,40 @@ def _message(config: MandrillConfig, mail: Mail, fields: Fields) -> dict[str, An
     return message
 
 
-def _recipient(address: Address, role: str) -> dict[str, str]:
-    return {"email": address.email, **({"name": address.name} if address.name else {}), "type": role}
-
-
 def _file(file: Attachment, name: str) -> dict[str, str]:
     return {"type": file.content_type, "name": name, "content": base64_of(file.content)}
+
+
+_Item = Mapping[str, Any]
+
+
+def _told(recipients: Sequence[str], said: Sequence[object]) -> tuple[list[tuple[str, _Item]], list[_Item]]:
+    """Which line of the answer is about whom, and the lines about nobody. One recipient and one line that are left
+    belong together."""
+    items: dict[str, _Item] = {_spelled(str(item.get("email"))): item for item in said if isinstance(item, dict)}
+    told = [(address, items.pop(_spelled(address))) for address in recipients if _spelled(address) in items]
+    found = {address for address, _item in told}
+    left = [address for address in recipients if address not in found]
+    if len(left) == len(items) == 1:
+        told.append((left[0], items.popitem()[1]))
+    return told, list(items.values())
+
+
+def _spelled(address: str) -> str:
+    """One spelling of all: without a name, in small letters, the domain in its own script."""
+    local, _, domain = parseaddr(address)[1].lower().rpartition("@")
+    return f"{local}@{'.'.join(map(_own_script, domain.split('.')))}"
+
+
+def _own_script(label: str) -> str:
+    try:
+        return label[4:].encode().decode("punycode") if label.startswith("xn--") else label
+    except UnicodeError:
+        return label
+
+
+def _is_taken(item: _Item) -> bool:
+    return item.get("status") in _TAKEN and isinstance(item.get("_id"), str)
 
 
 def _refusal(item: Mapping[str, Any]) -> DeliveryError:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import orjson
 from pydantic import ConfigDict, Field
 
-from janus_mail.providers.contract import Accepted, Address, Attachment, Fields, Mail, Refused
+from janus_mail.providers.contract import MESSAGE_ID, Accepted, Address, Attachment, Fields, Mail, Refused, Verified
+from janus_mail.providers.http_answers import known_by
 from janus_mail.providers.http_config import HttpConfig, Secret, reveal
-from janus_mail.providers.http_parts import address_line, base64_of, without_doubles
+from janus_mail.providers.http_parts import address_line, base64_of, bodies, without_doubles
 from janus_mail.providers.http_replies import Answer, Problem, Row, sender_broken
 from janus_mail.providers.http_service import Request, Service, json_of
 from janus_mail.providers.limits import Limits
@@ -25,7 +26,6 @@ from janus_mail.providers.outcomes import (
 
 BASE_URL = "https://api.postmarkapp.com"
 FOR_TESTS = "POSTMARK_API_TEST"  # the token of mail that is looked at only
-MESSAGE_ID = "janus_message_id"
 KEEP_ID = "X-PM-KeepID"  # without it Postmark writes a Message-ID of its own
 
 # https://postmarkapp.com/developer/user-guide/send-email-with-api, «Attachments»: sizes count in base64.
@@ -62,7 +62,7 @@ ROWS: tuple[Row, ...] = (
     Row("xxx", MessageRejected, code="409"),  # headers for JSON
     Row("xxx", MessageRejected, code="410"),  # too many in a batch
     Row("xxx", MessageRejected, code="411"),  # forbidden type of attachment
-    Row("xxx", ProviderBroken, code="412"),  # account pending
+    Row("xxx", ProviderBroken, code="412"),  # account pending: it writes to its own domain alone
     Row("xxx", ProviderBroken, code="413"),  # account may not send
     Row("xxx", Throttled, code="429"),
     Row("200 401 403 404 422", ProviderBroken, own_body=True),  # 10: token; 500 to 1500: server, stream
@@ -133,16 +133,19 @@ def accepted(_: PostmarkConfig, mail: Mail, answer: Answer) -> Accepted | Delive
 
 def problems(answer: Answer) -> list[Problem]:
     """`{"ErrorCode", "Message"}`; none where the body is no such thing."""
-    try:
-        reply = json_of(answer)
-        return [Problem(str(reply["Message"]), code=str(reply["ErrorCode"]))] if reply["ErrorCode"] else []
-    except (KeyError, TypeError):
-        return []
+    reply = json_of(answer)
+    code = reply.get("ErrorCode") if isinstance(reply, dict) else None
+    return [Problem(str(reply.get("Message") or ""), code=str(code))] if code else []
 
 
 def check(config: PostmarkConfig) -> Request:
     """The server that the token is of."""
     return Request("/server", _headers(reveal(config.server_token)), method="GET")
+
+
+def verified(answer: Answer) -> Verified | None:
+    """A server has a number."""
+    return known_by("ID", answer, problems(answer), ROWS)
 
 
 SERVICE = Service(
@@ -157,6 +160,7 @@ SERVICE = Service(
     rows=ROWS,
     limits=LIMITS,
     check=check,
+    verified=verified,
 )
 KIND = SERVICE.as_kind()
 
@@ -168,13 +172,12 @@ def _headers(token: str) -> dict[str, str]:
 def _body(config: PostmarkConfig, mail: Mail, fields: Fields) -> dict[str, Any]:
     to, cc, bcc = without_doubles(fields.to, fields.cc, fields.bcc)
     lists = {"To": to, "Cc": cc, "Bcc": bcc, "ReplyTo": fields.reply_to}
-    parts = {"TextBody": fields.text, "HtmlBody": fields.html}
     headers = {"Message-ID": mail.message_id, KEEP_ID: "true", **fields.headers}
     body: dict[str, Any] = {
         "From": address_line(fields.sender),
         **{name: _addresses(addresses) for name, addresses in lists.items() if addresses},
         "Subject": fields.subject,
-        **({name: part for name, part in parts.items() if part} or {"TextBody": "\n"}),
+        **bodies(fields, text="TextBody", html="HtmlBody"),
         "Headers": [{"Name": name, "Value": value} for name, value in headers.items()],
         "Metadata": LIMITS.metadata_of(fields.metadata, {MESSAGE_ID: fields.message_uuid}),
     }

@@ -70,6 +70,12 @@ def validate_config(kind: str, config: Mapping[str, object], *, sandbox: bool = 
     return {name: _plain(getattr(values, name)) for name in config}
 
 
+def borrows_credentials(kind: str, config: Mapping[str, object]) -> bool:
+    """Whether a real provider with this config takes credentials of the machine's own, in place of the workspace's."""
+    setting = kind_named(kind).borrows
+    return setting is not None and bool(config.get(setting))
+
+
 def mask_config(kind: str, config: Mapping[str, object]) -> dict[str, object]:
     """For showing: secrets as `•••• last4`, and whatever its kind does not know any more likewise."""
     plain = _plain_fields(kind_named(kind).config_model)

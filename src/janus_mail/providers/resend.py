@@ -7,16 +7,26 @@ from typing import Any
 import orjson
 from pydantic import ConfigDict, Field
 
-from janus_mail.providers.contract import Accepted, Address, Attachment, Fields, Mail, Verified
+from janus_mail.providers.contract import MESSAGE_ID, Accepted, Address, Attachment, Fields, Mail, Verified
+from janus_mail.providers.http_answers import known_by, said_in
 from janus_mail.providers.http_config import HttpConfig, Secret, reveal
-from janus_mail.providers.http_parts import address_line, base64_of, header_value, without_doubles
+from janus_mail.providers.http_parts import (
+    TAG_NAME,
+    TAG_WORD,
+    address_line,
+    base64_of,
+    bodies,
+    header_value,
+    numbered,
+    without_doubles,
+)
 from janus_mail.providers.http_replies import Answer, Problem, Row, sender_broken
-from janus_mail.providers.http_service import Request, Service, is_json, json_of
+from janus_mail.providers.http_service import Request, Service
 from janus_mail.providers.limits import Limits, type_of_ending
 from janus_mail.providers.outcomes import MessageRejected, ProviderBroken, RecipientRejected
+from janus_mail.providers.webhook_keys import SvixSecret
 
 BASE_URL = "https://api.resend.com"
-MESSAGE_ID = "janus_message_id"
 
 # https://resend.com/docs/knowledge-base/what-attachment-types-are-not-supported
 _UNSUPPORTED_FILES = """
@@ -26,23 +36,24 @@ _UNSUPPORTED_FILES = """
     vss vst vsw vxd ws wsc wsf wsh xnk
 """
 
-# Its tags have names and values: metadata goes as it is, Janus's tags as tag_1, tag_2, …
 # It loses mails whose files are of another type than their ending says, and says nothing.
 LIMITS = Limits(
     recipients=50,
     octets=40_000_000,
     types_by_ending=True,
     bad_file_endings=frozenset(_UNSUPPORTED_FILES.split()),
-    tag=re.compile(r"[A-Za-z0-9_-]{1,256}"),
-    metadata_key=re.compile(r"(?!tag_\d+$)[A-Za-z0-9_-]{1,256}"),
-    metadata_value=re.compile(r"[A-Za-z0-9_-]{1,256}"),
+    tag=TAG_WORD,
+    metadata_key=TAG_NAME,
+    metadata_value=TAG_WORD,
 )
 
 # https://resend.com/docs/api-reference/errors. 409 is either «same key, another body» or «still at it», and 5xx an
 # `application_error`: as everywhere.
 ROWS: tuple[Row, ...] = (
     Row("400 401 403", ProviderBroken, text=r"API key is invalid"),  # under several names
-    Row("403", sender_broken, code="validation_error"),  # domain not verified, or no other recipients without one
+    # An account without a domain of its own writes to its owner alone: another provider takes the mail.
+    Row("403", ProviderBroken, text=r"only send testing emails"),
+    Row("403", sender_broken, code="validation_error"),  # domain not verified
     Row("403", sender_broken, text=r"not authorized to send emails from"),
     Row("400 422", sender_broken, code="invalid_from_address"),
     Row("400 422", sender_broken, text=r"invalid `from` field"),
@@ -50,7 +61,7 @@ ROWS: tuple[Row, ...] = (
     Row("400", MessageRejected, code="invalid_idempotency_key"),
     Row("429", ProviderBroken, code="daily_quota_exceeded"),
     Row("429", ProviderBroken, code="monthly_quota_exceeded"),
-    Row("451", ProviderBroken),  # `security_error`
+    Row("451", ProviderBroken),  # `security_error`: it holds the account back, whatever the mail
 )
 
 _PLAIN_NAME = re.compile(r'[^()<>\[\]:;@\\,."]+')  # none of RFC 5322's specials
@@ -68,7 +79,7 @@ class ResendConfig(HttpConfig):
         examples=["re_c1tpEyD8_NKFusih9vKVQknRAQfmFcWCv"],
         max_length=512,
     )
-    webhook_secret: Secret = Field(
+    webhook_secret: SvixSecret = Field(
         None,
         title="Signing secret of the webhook",
         description="On the webhook's page; it begins with whsec_. Without it what Resend reports is not believed.",
@@ -85,19 +96,14 @@ def request(config: ResendConfig, mail: Mail, fields: Fields) -> Request:
 
 def accepted(_: ResendConfig, __: Mail, answer: Answer) -> Accepted | None:
     """200 with an id; the same again for the same key."""
-    reply = json_of(answer)
-    taken_as = reply.get("id") if isinstance(reply, dict) else None
-    if answer.status != 200 or not isinstance(taken_as, str) or not taken_as:
-        return None
-    return Accepted("200", answer.text, provider_message_id=taken_as)
+    taken_as = said_in(answer, "id")
+    return Accepted("200", answer.text, provider_message_id=taken_as) if answer.status == 200 and taken_as else None
 
 
 def problems(answer: Answer) -> list[Problem]:
     """`{"statusCode", "name", "message"}`; none where the body is no such thing."""
-    reply = json_of(answer)
-    if not isinstance(reply, dict) or not isinstance(reply.get("name"), str):
-        return []
-    return [Problem(str(reply.get("message") or ""), code=reply["name"])]
+    name = said_in(answer, "name")
+    return [Problem(said_in(answer, "message"), code=name)] if name else []
 
 
 def check(config: ResendConfig) -> Request:
@@ -109,7 +115,7 @@ def verified(answer: Answer) -> Verified | None:
     """A key that may only send may not see the domains, and is told so by name."""
     if answer.status == 401 and any(problem.code == "restricted_api_key" for problem in problems(answer)):
         return Verified("401 restricted_api_key", "It knows this key, which may do nothing but send.")
-    return is_json(answer)
+    return known_by("data", answer, problems(answer), ROWS)
 
 
 SERVICE = Service(
@@ -139,12 +145,11 @@ def _body(fields: Fields) -> dict[str, Any]:
     """Without our Message-ID: Amazon SES, through which Resend sends, writes one of its own."""
     to, cc, bcc = without_doubles(fields.to, fields.cc, fields.bcc)
     lists = {"to": to, "cc": cc, "bcc": bcc, "reply_to": fields.reply_to}
-    parts = {"text": fields.text, "html": fields.html}
     body: dict[str, Any] = {
         "from": _address(fields.sender),
         **{name: _addresses(addresses) for name, addresses in lists.items() if addresses},
         "subject": fields.subject,
-        **({name: part for name, part in parts.items() if part} or {"text": "\n"}),
+        **bodies(fields, text="text", html="html"),
         "tags": [{"name": name, "value": value} for name, value in _tags(fields).items()],
     }
     if fields.headers:
@@ -155,8 +160,8 @@ def _body(fields: Fields) -> dict[str, Any]:
 
 
 def _tags(fields: Fields) -> dict[str, str]:
-    tags = {f"tag_{number}": tag for number, tag in enumerate(LIMITS.tags_of(fields.tags), 1)}
-    return {**LIMITS.metadata_of(fields.metadata, {MESSAGE_ID: fields.message_uuid}), **tags}
+    metadata = LIMITS.metadata_of(fields.metadata, {MESSAGE_ID: fields.message_uuid})
+    return metadata | numbered(LIMITS.tags_of(fields.tags))
 
 
 def _attachment(attachment: Attachment) -> dict[str, str]:

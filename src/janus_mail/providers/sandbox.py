@@ -11,6 +11,7 @@ from janus_mail.providers.outcomes import DeliveryError, Refused, all_refused
 from janus_mail.providers.smtp_replies import Step, classify, classify_cut
 
 THROTTLED_RETRY_AFTER_S = 30.0
+COPIES = 3  # as `Kind.copies`: a captured mail is on its way to the database
 
 
 class SandboxMode(StrEnum):
@@ -86,7 +87,7 @@ class SandboxAdapter(Adapter):
             code="250 2.0.0",
             response=f"2.0.0 Ok: kept in the mailbox of the {self._kind} sandbox",
             provider_message_id=mail.idempotency_key,
-            captured=mail.content,
+            captured=mail.content(),
             refused=refused,
         )
 

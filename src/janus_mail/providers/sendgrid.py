@@ -7,16 +7,26 @@ from typing import Any, Literal
 import orjson
 from pydantic import ConfigDict, Field
 
-from janus_mail.providers.contract import Accepted, Address, Attachment, Fields, Mail
+from janus_mail.providers.contract import MESSAGE_ID, Accepted, Address, Fields, Mail, Verified
+from janus_mail.providers.http_answers import known_by
 from janus_mail.providers.http_config import HttpConfig, Secret, reveal
-from janus_mail.providers.http_parts import base64_of, header_value, without_doubles
+from janus_mail.providers.http_parts import address_object, bodies, file_object, header_value, without_doubles
 from janus_mail.providers.http_replies import Answer, Problem, Row, sender_broken
 from janus_mail.providers.http_service import Request, Service, json_of
 from janus_mail.providers.limits import Limits
 from janus_mail.providers.outcomes import ProviderBroken, RecipientRejected
+from janus_mail.providers.webhook_keys import EcdsaKey
 
 REGIONS: Mapping[str, str] = {"us": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}
-MESSAGE_ID = "janus_message_id"  # with it SendGrid's events say which message they are about
+
+# What SendGrid says of a mail when it tells of it: metadata of these names would be lost among them
+# (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event).
+_EVENT_FIELDS = """
+    asm_group_id attempt bounce_classification category cert_err domain email event group_id ip ip_pool
+    marketing_campaign_id marketing_campaign_name newsletter pool post_type reason response send_at sg_content_type
+    sg_event_id sg_machine_open sg_message_id sg_template_id sg_template_name sg_user_id singlesend_id singlesend_name
+    smtp-id status template_id timestamp tls type url url_offset useragent
+"""
 
 # «30MB» with everything, in the smaller reading.
 LIMITS = Limits(
@@ -25,6 +35,7 @@ LIMITS = Limits(
     reserved_headers=frozenset({"x-sg-id", "x-sg-eid"}),
     tags=10,
     tag=re.compile(r"(?s).{1,255}"),
+    metadata_key=re.compile(rf"(?s)(?!(?:{'|'.join(_EVENT_FIELDS.split())})\Z).+"),
     metadata_octets=9_999,
 )
 
@@ -52,7 +63,11 @@ class SendGridConfig(HttpConfig):
         max_length=512,
     )
     region: Literal["us", "eu"] = Field(
-        "us", title="Region", description="eu: for accounts whose data stays in the European Union.", examples=["us"]
+        "us",
+        title="Region",
+        description="European Union: for accounts whose data stays there.",
+        examples=["us"],
+        json_schema_extra={"enumNames": ["Global", "European Union"]},
     )
     ip_pool: str | None = Field(
         None,
@@ -67,7 +82,7 @@ class SendGridConfig(HttpConfig):
         title="Only check",
         description="SendGrid's sandbox mode: it looks at each mail and delivers none.",
     )
-    webhook_public_key: str | None = Field(
+    webhook_public_key: EcdsaKey = Field(
         None,
         title="Verification key of the event webhook",
         description="Settings, Mail Settings, Signed Event Webhook: without it what SendGrid reports is not believed.",
@@ -104,6 +119,17 @@ def check(config: SendGridConfig) -> Request:
     return Request("/v3/scopes", _headers(config), method="GET")
 
 
+def verified(answer: Answer) -> Verified | None:
+    """`{"scopes": ["mail.send"]}`. Raises `ProviderBroken` for a key that may do other things alone."""
+    known = known_by("scopes", answer, problems(answer), ROWS)
+    scopes = json_of(answer)["scopes"] if known else None
+    if not isinstance(scopes, list):
+        return None
+    if "mail.send" not in scopes:
+        raise ProviderBroken("200", "The key lacks the permission «Mail Send».")
+    return known
+
+
 SERVICE = Service(
     kind="sendgrid",
     label="SendGrid",
@@ -115,9 +141,9 @@ SERVICE = Service(
     problems=problems,
     rows=ROWS,
     limits=LIMITS,
-    most_body_bytes=30_000_000,
     reset_header="x-ratelimit-reset",
     check=check,
+    verified=verified,
 )
 KIND = SERVICE.as_kind()
 
@@ -135,19 +161,20 @@ def _body(config: SendGridConfig, mail: Mail, fields: Fields) -> dict[str, Any]:
     named = {"to": _recipients(to), "cc": _recipients(cc), "bcc": _recipients(bcc)}
     body: dict[str, Any] = {
         "personalizations": [{role: addresses for role, addresses in named.items() if addresses}],
-        "from": _address(fields.sender),
+        "from": address_object(fields.sender),
         "subject": fields.subject,
-        "content": _content(fields),
+        # Plain text comes first, and no part may be empty.
+        "content": [{"type": k, "value": v} for k, v in bodies(fields, text="text/plain", html="text/html").items()],
         # Our Message-ID, so that a mail sent again can be told from a second one.
         "headers": {"Message-ID": mail.message_id, **{k: header_value(v) for k, v in fields.headers.items()}},
         "custom_args": LIMITS.metadata_of(fields.metadata, {MESSAGE_ID: fields.message_uuid}),
     }
     if len(fields.reply_to) == 1:
-        body["reply_to"] = _address(fields.reply_to[0])
+        body["reply_to"] = address_object(fields.reply_to[0])
     elif fields.reply_to:
-        body["reply_to_list"] = [_address(address) for address in fields.reply_to]
+        body["reply_to_list"] = [address_object(address) for address in fields.reply_to]
     if fields.attachments:
-        body["attachments"] = [_attachment(attachment) for attachment in fields.attachments]
+        body["attachments"] = [file_object(file) for file in fields.attachments]
     if categories := LIMITS.tags_of(fields.tags):
         body["categories"] = categories
     if config.ip_pool:
@@ -157,26 +184,6 @@ def _body(config: SendGridConfig, mail: Mail, fields: Fields) -> dict[str, Any]:
     return body
 
 
-def _content(fields: Fields) -> list[dict[str, str]]:
-    """Plain text comes first, and no part may be empty."""
-    parts = (("text/plain", fields.text), ("text/html", fields.html))
-    return [{"type": kind, "value": value} for kind, value in parts if value] or [{"type": "text/plain", "value": "\n"}]
-
-
-def _attachment(attachment: Attachment) -> dict[str, str]:
-    part = {
-        "content": base64_of(attachment.content),
-        "filename": attachment.filename,
-        "type": attachment.content_type,
-        "disposition": "attachment",
-    }
-    return part | {"disposition": "inline", "content_id": attachment.content_id} if attachment.content_id else part
-
-
 def _recipients(addresses: Iterable[Address]) -> list[dict[str, str]]:
     """A comma or a semicolon in a recipient's name would begin another recipient."""
-    return [_address(Address(email, _SEPARATORS.sub(" ", name).strip() if name else None)) for email, name in addresses]
-
-
-def _address(address: Address) -> dict[str, str]:
-    return {"email": address.email, "name": address.name} if address.name else {"email": address.email}
+    return [address_object(Address(email, _SEPARATORS.sub(" ", name or "").strip())) for email, name in addresses]

@@ -23,6 +23,7 @@ from janus_mail.providers.outcomes import (
     Throttled,
     Uncertain,
 )
+from janus_mail.providers.ses_body import LARGE_BYTES, PLACEHOLDER
 from janus_mail.providers.ses_client import Account, Heard, SesClient, load_library
 from janus_mail.providers.ses_config import SesConfig
 from janus_mail.providers.timeouts import HttpTimeouts
@@ -61,14 +62,16 @@ _CREDENTIALS = (
 
 # What SES means by its names of errors. `field` is whom a text is about: `from` or `to`.
 ROWS: tuple[Row, ...] = (
-    Row("400 429", ProviderBroken, text=r"daily (message|sending) quota"),
+    # «Daily message quota exceeded», «Daily quota exceeded»: it is called throttling, but no pause of seconds helps.
+    Row("400 429", ProviderBroken, text=r"\bdaily\b.*\bquota\b"),
     *(Row("400 429 503", Throttled, code=name) for name in _THROTTLED),
     *(Row("400 401 403", ProviderBroken, code=name) for name in _CREDENTIALS),  # or the clock
     Row("400", ProviderBroken, code="AccountSuspendedException"),
     Row("400", ProviderBroken, code="SendingPausedException"),
     Row("400", ProviderDown, code="LimitExceededException"),
     Row("400", sender_broken, code="MailFromDomainNotVerifiedException"),
-    # An account in the sandbox writes to verified addresses alone.
+    # The whole account is in Amazon's sandbox, and writes to verified addresses alone: the next recipient would hear
+    # the same, and this one is no bad address for it, so another provider is to have the mail.
     Row("400", ProviderBroken, code="MessageRejected", field="^to$", text="not verified"),
     Row("400", sender_broken, code="MessageRejected", text="not verified"),
     Row("400", ProviderBroken, code="MessageRejected", text=r"sending (suspended|paused)"),
@@ -93,9 +96,13 @@ class SesAdapter(Adapter):
     async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
         fields = mail.fields()
         keep_within(LIMITS, mail, fields)
-        if len(mail.content) > MOST_BYTES:
-            raise PolicyRejected("too_large", f"{len(mail.content)} bytes")
-        heard = await self._client.call("send_email", parameters(self._config, mail, fields), dispatch)
+        if mail.size > MOST_BYTES:
+            raise PolicyRejected("too_large", f"{mail.size} bytes")
+        if mail.size < LARGE_BYTES:
+            asked, large = parameters(self._config, mail, fields, mail.content()), None
+        else:
+            asked, large = parameters(self._config, mail, fields, PLACEHOLDER), mail.content
+        heard = await self._client.call("send_email", asked, dispatch, large)
         taken_as = heard.fields.get("MessageId")
         if heard.answer.status == 200 and isinstance(taken_as, str) and taken_as:
             return Accepted("200", heard.answer.text, provider_message_id=taken_as)
@@ -115,10 +122,10 @@ class SesAdapter(Adapter):
         await self._client.close()
 
 
-def parameters(config: SesConfig, mail: Mail, fields: Fields) -> dict[str, Any]:
-    """What `SendEmail` is given."""
+def parameters(config: SesConfig, mail: Mail, fields: Fields, data: bytes) -> dict[str, Any]:
+    """What `SendEmail` is given, with `data` as the message."""
     given: dict[str, Any] = {
-        "Content": {"Raw": {"Data": mail.content}},
+        "Content": {"Raw": {"Data": data}},
         "Destination": destination(mail, fields),
         "EmailTags": [{"Name": name, "Value": value} for name, value in _tags(fields)],
     }
@@ -192,5 +199,5 @@ def _about(message: str, mail: Mail | None) -> str:
 KIND = Kind(
     "ses", "Amazon SES", "Amazon's email service, through its API: cheap, and at home in AWS.", SesConfig,
     lambda config, timeouts: SesAdapter(config, timeouts=timeouts.http), LIMITS,
-    prepare=load_library,
+    prepare=load_library, copies=3, borrows="use_default_credentials",
 )  # fmt: skip

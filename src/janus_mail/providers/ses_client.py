@@ -18,6 +18,7 @@ from janus_mail.providers.contract import Dispatch
 from janus_mail.providers.http_client import HttpClient, Request
 from janus_mail.providers.http_replies import Answer
 from janus_mail.providers.outcomes import DeliveryError, ProviderBroken, ProviderDown
+from janus_mail.providers.ses_body import DIGEST_HEADER, Data, filled
 from janus_mail.providers.timeouts import HttpTimeouts
 
 SERVICE = "sesv2"
@@ -54,8 +55,10 @@ class SesClient:
         self._max_connections = max_connections
         self._opening: asyncio.Task[_Opened] | None = None
 
-    async def call(self, operation: str, parameters: Mapping[str, Any], dispatch: Dispatch) -> Heard:
-        """Ask for an operation by botocore's name of it (`send_email`).
+    async def call(
+        self, operation: str, parameters: Mapping[str, Any], dispatch: Dispatch, large: Data | None = None
+    ) -> Heard:
+        """Ask for an operation by botocore's name of it (`send_email`). `large` is put where the `PLACEHOLDER` stands.
 
         Raises `ProviderBroken` or `ProviderDown` where there are no credentials to sign with, what `HttpClient.ask`
         raises, and `dispatch`'s errors.
@@ -63,12 +66,13 @@ class SesClient:
         opened = await self._open()
         if opened.credentials is not None:
             await _fresh(opened.credentials, self._timeouts.connect_s)
-        exchange = _Exchange(dispatch)
+        exchange = _Exchange(dispatch, large)
         token = _current.set(exchange)
         try:
             return await _hear(getattr(opened.client, operation), parameters, exchange)
         finally:
             _current.reset(token)
+            del exchange.dispatch, exchange.large  # timers and transports keep the context, and nothing of the mail
 
     async def close(self) -> None:
         """Close kept connections."""
@@ -98,6 +102,7 @@ class _Exchange:
     """One request under way."""
 
     dispatch: Dispatch
+    large: Data | None = None
     answer: Answer | None = None
 
 
@@ -158,6 +163,7 @@ async def _open(account: Account, timeouts: HttpTimeouts, max_connections: int) 
         raise ProviderBroken("aws_configuration", str(error)) from None
     base_url = client.meta.endpoint_url.rstrip("/")
     wire = HttpClient(base_url, timeouts, max_connections=max_connections)
+    client.meta.events.register(f"before-call.{SERVICE}", _put_in_large)
     client.meta.events.register(f"before-send.{SERVICE}", _sender(wire, base_url, aws.Response))
     return _Opened(client, credentials, wire, kept)
 
@@ -203,6 +209,14 @@ async def _asked_for(fetch: Callable[[], Any], within_s: float) -> Any:
     except Exception as error:  # each of AWS's many sources has errors of its own
         said = str(error) if isinstance(error, errors.BotoCoreError | errors.ClientError) else ""
         raise ProviderBroken("credentials_refused", said) from None
+
+
+async def _put_in_large(params: dict[str, Any], **_: object) -> None:
+    """The handler that sees a request when botocore has written it and has not signed it."""
+    large = _current.get().large
+    if large is not None:
+        params["body"], digest = await asyncio.to_thread(filled, params["body"], large)
+        params["headers"][DIGEST_HEADER] = digest
 
 
 def _sender(wire: HttpClient, base_url: str, response_type: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,9 +2,12 @@
 
 from typing import ClassVar, Self
 
-from pydantic import ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from janus_mail.providers.http_config import HttpConfig, Secret, reveal
+from janus_mail.providers.webhook_keys import RsaCertificate
+
+_KEYS = ("access_key_id", "secret_access_key")
 
 
 class SesConfig(HttpConfig):
@@ -45,7 +48,8 @@ class SesConfig(HttpConfig):
     use_default_credentials: bool = Field(
         False,
         title="The machine's own role",
-        description="Instead of keys: those that the machine has from its role in AWS, its environment or its files.",
+        description="Instead of keys: those that the machine has from its role in AWS, its environment or its files. "
+        "Where whoever runs Janus lends them to all workspaces (JANUS_AWS_DEFAULT_CREDENTIALS).",
     )
     configuration_set: str | None = Field(
         None,
@@ -71,7 +75,7 @@ class SesConfig(HttpConfig):
         pattern=r"^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]+$",
         max_length=500,
     )
-    signing_certificate: str | None = Field(
+    signing_certificate: RsaCertificate = Field(
         None,
         title="Signing certificate of SNS",
         description="In PEM, if Janus cannot fetch it from Amazon itself.",
@@ -79,14 +83,14 @@ class SesConfig(HttpConfig):
         max_length=20_000,
     )
 
+    def lacking(self) -> dict[str, str]:
+        """And the keys, where no role stands in for them."""
+        keys = () if self.use_default_credentials else _KEYS
+        sentence = "both keys are needed, or use_default_credentials"
+        return super().lacking() | {name: sentence for name in keys if not reveal(getattr(self, name))}
+
     @model_validator(mode="after")
-    def _keys_or_role(self, info: ValidationInfo) -> Self:
-        keys = {name: reveal(getattr(self, name)) for name in ("access_key_id", "secret_access_key")}
-        if self.use_default_credentials:
-            if any(keys.values()) or reveal(self.session_token):
-                raise ValueError("use_default_credentials: leave the keys out, or this off")
-        elif not (info.context and info.context.get("sandbox")):
-            for name, key in keys.items():
-                if not key:
-                    raise ValueError(f"{name}: both keys are needed, or use_default_credentials")
+    def _keys_or_role(self) -> Self:
+        if self.use_default_credentials and any(reveal(getattr(self, name)) for name in (*_KEYS, "session_token")):
+            raise ValueError("use_default_credentials: leave the keys out, or this off")
         return self

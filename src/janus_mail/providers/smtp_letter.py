@@ -22,7 +22,9 @@ def letter_from(mail: Mail) -> Letter:
     """Raises `MessageRejected` (`no_recipient`, `bad_address`, `bare_line_end`) for what could break the dialogue."""
     if not mail.recipients:
         raise MessageRejected("no_recipient")
-    content = mail.content if mail.content.endswith(b"\r\n") else mail.content + b"\r\n"
+    content = mail.content()
+    if not content.endswith(b"\r\n"):
+        content += b"\r\n"
     # A lone CR or LF is where servers disagree about the end of a mail (smuggling), so none leaves us.
     if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
         raise MessageRejected("bare_line_end")

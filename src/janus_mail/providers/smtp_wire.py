@@ -231,7 +231,7 @@ class Wire(asyncio.Protocol):
 
 @lru_cache(maxsize=256)  # most lines that a server says, it says for every mail
 def _parse(line: bytes) -> tuple[Reply, bool] | None:
-    """One line as a reply, and whether another line of it follows; null where it is none."""
+    """One line as a reply, and whether another line of it follows; None where it is none."""
     found = _REPLY_LINE.fullmatch(line)
     if found is None:
         return None

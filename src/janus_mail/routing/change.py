@@ -1,5 +1,6 @@
-"""Changing, switching and removing a provider, and the order in which a workspace's providers are tried."""
+"""Changing, switching and removing a provider, another address for its hook, and the order of a workspace's route."""
 
+import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,12 +11,12 @@ from janus_mail.availability.circuits import close_by_hand, open_by_hand, settin
 from janus_mail.delivery.control import AT_ONCE, try_all_waiting_now, try_waiting_now
 from janus_mail.errors import Conflict, Detail, InvalidInput
 from janus_mail.routing import queries
-from janus_mail.routing.config import valid_config, with_stored_secrets
+from janus_mail.routing.config import refuse_borrowing, valid_config, with_stored_secrets
 from janus_mail.routing.create import name_taken, refuse_reserved_name
 from janus_mail.routing.read import list_providers, no_such_provider, shown
 from janus_mail.routing.schemas import CircuitSwitch, Provider, ProviderPatch
 from janus_mail.routing.verify import verify_provider
-from janus_mail.storage.secrets import SecretBox, UnreadableSecret
+from janus_mail.storage.secrets import UnreadableSecret
 from janus_mail.web.context import Context
 
 DIAL = ("sandbox_mode", "sandbox_failure_rate")
@@ -23,6 +24,7 @@ KEPT_IN_STEP = ("name", "config", "from_email", "from_name")
 # With another of these it may take what it refused, and its circuit starts afresh.
 _DECIDING = ("enabled", "config", "sender_domains", *DIAL)
 _LIMITS = ("rate_per_second", "daily_quota")
+_HOOK_TOKEN_BYTES = 16
 
 
 async def change_provider(
@@ -36,22 +38,23 @@ async def change_provider(
     woken = 0
     async with context.database.transaction() as connection:
         await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
-        before = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
+        before = await connection.fetchrow(queries.PROVIDER_TO_CHANGE, workspace_id, provider_id)
         if before is None:
             raise no_such_provider()
         _refuse_unfit(before, patch)
         after = {**before, **patch}
         if "config" in patch:
-            after["config"] = _sealed(before, patch["config"], context.secrets)
+            after["config"] = _sealed(context, before, patch["config"])
+        changed = {name for name in after if after[name] != before[name]}
         try:
             await connection.execute(
-                queries.UPDATE_PROVIDER, workspace_id, provider_id, after["name"], after["enabled"], after["config"],
-                after["from_email"], after["from_name"], after["sender_domains"], after["rate_per_second"],
-                after["daily_quota"], after["sandbox_mode"], after["sandbox_failure_rate"],
+                queries.UPDATE_PROVIDER, workspace_id, provider_id, after["name"], after["enabled"],
+                after["config"] if "config" in changed else None, after["from_email"], after["from_name"],
+                after["sender_domains"], after["rate_per_second"], after["daily_quota"], after["sandbox_mode"],
+                after["sandbox_failure_rate"],
             )  # fmt: skip
         except asyncpg.UniqueViolationError:
             raise name_taken(after["name"]) from None
-        changed = {name for name in after if after[name] != before[name]}
         if before["daily_quota"] is None and after["daily_quota"] is not None:
             await connection.execute(queries.COUNT_TODAY, workspace_id, provider_id)
         if changed.intersection(_DECIDING):
@@ -114,6 +117,20 @@ async def switch_circuit(
     return shown(now, context.secrets, context.settings.public_url)
 
 
+async def renew_hook(context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID) -> Provider:
+    """Its service must post to another address from now on. Raises `NotFound`.
+
+    Every process refuses the one before as soon as it reads the row again, within a second.
+    """
+    async with context.database.transaction() as connection:
+        await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
+        await connection.execute(queries.RENEW_HOOK, workspace_id, provider_id, secrets.token_hex(_HOOK_TOKEN_BYTES))
+        now = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
+        if now is None:
+            raise no_such_provider()
+    return shown(now, context.secrets, context.settings.public_url)
+
+
 async def put_in_order(context: Context, workspace_id: uuid.UUID, order: Sequence[uuid.UUID]) -> list[Provider]:
     """Put the whole route in this order. Raises `InvalidInput` unless it names every provider once."""
     async with context.database.transaction() as connection:
@@ -133,16 +150,20 @@ async def _go_on(context: Context, workspace_id: uuid.UUID, woken: int) -> None:
         context.bell.ring([datetime.now(UTC)])
 
 
-def _sealed(before: asyncpg.Record, given: Mapping[str, object], secrets: SecretBox) -> bytes:
+def _sealed(context: Context, before: asyncpg.Record, given: Mapping[str, object]) -> bytes:
     """The config to store, the same bytes where it says the same. Raises `InvalidInput`."""
     sealed: bytes = before["config"]
     try:
-        stored = secrets.open(sealed)
+        stored = context.secrets.open(sealed)
     except UnreadableSecret:  # nothing of it can be kept, and a whole config may take its place
         stored = None
     config = with_stored_secrets(before["kind"], given, stored or {})
     config = valid_config(before["kind"], config, sandbox=before["sandbox"])
-    return sealed if config == stored else secrets.seal(config)
+    if config == stored:
+        return sealed
+    lends = context.settings.aws_default_credentials
+    refuse_borrowing(before["kind"], config, sandbox=before["sandbox"], lends=lends)
+    return context.secrets.seal(config)
 
 
 def _refuse_unfit(before: asyncpg.Record, patch: ProviderPatch) -> None:

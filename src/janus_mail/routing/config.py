@@ -6,8 +6,16 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from janus_mail.availability.provider_book import LENDS_NOTHING
 from janus_mail.errors import Detail, InvalidInput
-from janus_mail.providers.registry import MASK, UnknownKind, kind_named, mask_config, validate_config
+from janus_mail.providers.registry import (
+    MASK,
+    UnknownKind,
+    borrows_credentials,
+    kind_named,
+    mask_config,
+    validate_config,
+)
 from janus_mail.web.validation import invalid_input
 
 
@@ -25,6 +33,17 @@ def valid_config(kind: str, config: Mapping[str, object], *, sandbox: bool) -> d
         found = error.errors(include_input=False, include_url=False, include_context=False)
         placed = [{**one, "loc": ("body", "config", *one["loc"])} for one in found]
         raise _by_field(invalid_input(placed, {"config": config}), kind) from None
+
+
+def refuse_borrowing(kind: str, config: Mapping[str, object], *, sandbox: bool, lends: bool) -> None:
+    """Raises `InvalidInput` where a real provider would take the server's own credentials, which it does not lend."""
+    if lends or sandbox or not borrows_credentials(kind, config):
+        return
+    sentence = f"{LENDS_NOTHING}."
+    raise InvalidInput(
+        "The server's own credentials are not for workspaces.", code="not_lent",
+        details=[Detail(f"config.{kind_named(kind).borrows}", sentence)],
+    )  # fmt: skip
 
 
 def with_stored_secrets(kind: str, given: Mapping[str, object], stored: Mapping[str, object]) -> dict[str, object]:

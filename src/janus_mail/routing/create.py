@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from janus_mail.delivery.control import try_all_waiting_now, try_waiting_now
 from janus_mail.errors import Conflict
 from janus_mail.routing import queries
-from janus_mail.routing.config import valid_config
+from janus_mail.routing.config import refuse_borrowing, valid_config
 from janus_mail.routing.read import read_provider
 from janus_mail.routing.schemas import MAX_PROVIDERS, Provider, ProviderCreate
 from janus_mail.routing.verify import verify_provider
@@ -61,7 +61,10 @@ async def accept_provider(
             provider_id = kept.resource_id
         else:
             await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
-            provider_id = await add_provider(connection, context.secrets, workspace_id, **wanted.model_dump())
+            provider_id = await add_provider(
+                connection, context.secrets, workspace_id, lends=context.settings.aws_default_credentials,
+                **wanted.model_dump(),
+            )  # fmt: skip
             if once:
                 await idempotency.keep(connection, workspace_id, once, resource_id=provider_id)
     if kept is None:
@@ -95,12 +98,15 @@ async def add_provider(
     workspace_id: uuid.UUID,
     *,
     from_environment: bool = False,
+    lends: bool = False,
     **new: Unpack[NewProvider],
 ) -> uuid.UUID:
-    """The same in a transaction that holds the workspace's row."""
+    """The same in a transaction that holds the workspace's row. `lends`: with credentials of the server's own, if it
+    asks for them."""
     provider_id = uuid7()
     sandbox = new.get("sandbox", False)
     config = valid_config(new["kind"], new.get("config", {}), sandbox=sandbox)
+    refuse_borrowing(new["kind"], config, sandbox=sandbox, lends=lends)
     route: list[uuid.UUID] = [row["id"] for row in await connection.fetch(queries.IN_ROUTE, workspace_id)]
     if len(route) >= MAX_PROVIDERS:
         raise Conflict(f"A workspace has up to {MAX_PROVIDERS:,} providers.", code="too_many_providers")

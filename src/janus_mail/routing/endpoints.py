@@ -132,6 +132,14 @@ async def post_verify(context: ContextDep, caller: WriteProviders, provider_id: 
     return await verify_provider(context, caller.workspace_id, provider_id)
 
 
+@router.post("/providers/{provider_id}/hook-token", summary="Make a new address for a provider's hook")
+async def post_hook_token(context: ContextDep, caller: WriteProviders, provider_id: ProviderId) -> Provider:
+    """For when somebody knows the one it has. `hook_url` is the new one, which the service must be told: what it posts
+    to the old one is refused from the next second on.
+    """
+    return await change.renew_hook(context, caller.workspace_id, provider_id)
+
+
 @router.post("/providers/{provider_id}/test", summary="Send a test mail", responses=responses(409))
 async def post_test(
     context: ContextDep, caller: WriteProviders, provider_id: ProviderId, wanted: ProviderTest = _USUAL_TEST

@@ -57,8 +57,9 @@ async def keep_environment_provider(database: Database, secrets: SecretBox, sett
             _log.info("MAIL_SERVER is set: provider made")
         else:
             provider_id = there["id"]
-            if there["deleted_at"] or _says(there, secrets) != wanted:
-                sealed = secrets.seal(wanted.config)
+            said = _says(there, secrets)
+            if there["deleted_at"] or said != wanted:
+                sealed = None if said and said.config == wanted.config else secrets.seal(wanted.config)
                 await connection.execute(queries.KEEP_IN_STEP, provider_id, sealed, wanted.from_email, wanted.from_name)
                 await settings_changed(connection, workspace_id, provider_id)
                 await try_waiting_now(connection, workspace_id)

@@ -50,8 +50,11 @@ ROUTE = f"""{_SHOWN}
 # $1 workspace, $2 provider.
 PROVIDER = f"{_SHOWN} WHERE p.workspace_id = $1 AND p.id = $2 AND p.deleted_at IS NULL"
 
-# The one row that MAIL_* settings ever made, removed or not. $1 workspace.
-PROVIDER_FROM_ENVIRONMENT = f"{_SHOWN} WHERE p.workspace_id = $1 AND p.from_environment"
+# What a change begins with: nobody seals the settings anew until it is over.
+PROVIDER_TO_CHANGE = f"{PROVIDER} FOR NO KEY UPDATE OF p"
+
+# The one row that MAIL_* settings ever made, removed or not; to change too. $1 workspace.
+PROVIDER_FROM_ENVIRONMENT = f"{_SHOWN} WHERE p.workspace_id = $1 AND p.from_environment FOR NO KEY UPDATE OF p"
 
 # Removed ones count too. $1 workspace.
 HAS_PROVIDERS_OF_ITS_OWN = "SELECT EXISTS (SELECT FROM providers WHERE workspace_id = $1 AND NOT from_environment)"
@@ -64,12 +67,12 @@ INSERT_PROVIDER = """
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, coalesce(max(position), 0) + 1
     FROM providers WHERE workspace_id = $2 AND deleted_at IS NULL"""
 
-# What a person may change. $1 workspace, $2 provider.
+# What a person may change. $1 workspace, $2 provider, $5 its sealed config (null: it stays as it is).
 UPDATE_PROVIDER = """
     UPDATE providers
-    SET name = $3, enabled = $4, config = $5, from_email = $6, from_name = $7, sender_domains = $8,
+    SET name = $3, enabled = $4, config = coalesce($5, config), from_email = $6, from_name = $7, sender_domains = $8,
         rate_per_second = $9, daily_quota = $10, sandbox_mode = $11, sandbox_failure_rate = $12,
-        verification = CASE WHEN config = $5 THEN verification END, version = version + 1,
+        verification = CASE WHEN coalesce($5, config) = config THEN verification END, version = version + 1,
         updated_at = clock_timestamp()
     WHERE workspace_id = $1 AND id = $2"""
 
@@ -85,11 +88,13 @@ COUNT_TODAY = """
     FROM today
     ON CONFLICT (provider_id, day) DO UPDATE SET used = greatest(u.used, excluded.used)"""
 
-# What MAIL_* settings say; also puts a removed one back. $1 provider, $2 config, $3 from_email, $4 from_name.
+# What MAIL_* settings say; also puts a removed one back. $1 provider, $2 sealed config (null: it stays as it
+# is), $3 from_email, $4 from_name.
 KEEP_IN_STEP = """
     UPDATE providers
-    SET config = $2, from_email = $3, from_name = $4, verification = NULL, deleted_at = NULL,
-        version = version + 1, updated_at = clock_timestamp()
+    SET config = coalesce($2, config), from_email = $3, from_name = $4,
+        verification = CASE WHEN $2::bytea IS NULL THEN verification END, deleted_at = NULL, version = version + 1,
+        updated_at = clock_timestamp()
     WHERE id = $1"""
 
 # How the check of this config ended; nothing where there is another by now. $1 workspace, $2 provider, $3 config,
@@ -98,10 +103,17 @@ KEEP_VERIFICATION = """
     UPDATE providers SET verification = $4::jsonb || jsonb_build_object('at', clock_timestamp())
     WHERE workspace_id = $1 AND id = $2 AND config = $3"""
 
-# Out of the route; the row stays for its attempts' sake. $1 provider.
+# Another address for its hook, to which nothing has come yet. $1 workspace, $2 provider, $3 token.
+RENEW_HOOK = """
+    UPDATE providers
+    SET hook_token = $3, heard_at = NULL, version = version + 1, updated_at = clock_timestamp()
+    WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"""
+
+# Out of the route; the row stays for its attempts' sake, its secrets do not. $1 provider.
 REMOVE_PROVIDER = """
     UPDATE providers
-    SET deleted_at = clock_timestamp(), version = version + 1, updated_at = clock_timestamp()
+    SET deleted_at = clock_timestamp(), config = '', verification = NULL, version = version + 1,
+        updated_at = clock_timestamp()
     WHERE id = $1"""
 
 IN_ROUTE = "SELECT id FROM providers WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY position, id"
@@ -115,25 +127,23 @@ PUT_IN_ORDER = """
     FROM unnest($2::uuid[]) WITH ORDINALITY AS o (id, position)
     WHERE p.workspace_id = $1 AND p.id = o.id AND p.position <> o.position"""
 
-# Incidents of a provider, newest first: from a circuit's first opening to its closing. $1 workspace, $2 provider, $3
-# the incident to begin behind (null: the newest), $4 limit, $5 how many changes to show of each. What went instead
+# An incident begins where a circuit opens that was closed.
+_HEADS = """
+    SELECT i.*, p.kind, p.name, p.position, p.sandbox, p.sender_domains, coalesce(p.from_email, w.from_email) AS sender
+    FROM provider_incidents i JOIN providers p ON p.id = i.provider_id JOIN workspaces w ON w.id = i.workspace_id
+    WHERE i.workspace_id = $1 AND i.state <> 'closed'
+      AND NOT EXISTS (
+          SELECT FROM provider_incidents b
+          WHERE b.provider_id = i.provider_id AND b.sender_domain = i.sender_domain AND b.number = i.number - 1
+            AND b.state <> 'closed')"""
+
+# From `heads` to incidents, newest first: to their closing, with the last {changes} changes of each. What went instead
 # through a provider behind it is what would have come to this one first: from senders that it is for, and not asking
 # for the one that took it. OFFSET 0 keeps the planner from beginning with all events, of which it expects too few.
-INCIDENTS = """
-    WITH heads AS (
-        SELECT i.*, p.position, p.sandbox, p.sender_domains, coalesce(p.from_email, w.from_email) AS sender
-        FROM provider_incidents i JOIN providers p ON p.id = i.provider_id JOIN workspaces w ON w.id = i.workspace_id
-        WHERE i.workspace_id = $1 AND i.provider_id = $2 AND i.state <> 'closed'
-          AND NOT EXISTS (
-              SELECT FROM provider_incidents b
-              WHERE b.provider_id = i.provider_id AND b.sender_domain = i.sender_domain AND b.number = i.number - 1
-                AND b.state <> 'closed')
-          AND ($3::uuid IS NULL
-               OR (i.at, i.id) < (SELECT at, id FROM provider_incidents WHERE workspace_id = $1 AND id = $3))
-        ORDER BY i.at DESC, i.id DESC LIMIT $4
-    )
+_TOLD = """
     SELECT h.id, nullif(h.sender_domain, '') AS sender_domain, h.at AS opened_at, closing.at AS closed_at, h.cause,
-           h.reason, h.actor, course.probes, course.changes, others.instead
+           h.reason, h.actor, course.probes, course.changes, others.instead,
+           jsonb_build_object('id', h.provider_id, 'kind', h.kind, 'name', h.name) AS provider
     FROM heads h
          LEFT JOIN LATERAL (
              SELECT e.number, e.at FROM provider_incidents e
@@ -144,7 +154,7 @@ INCIDENTS = """
              SELECT count(*) FILTER (WHERE x.state = 'open' AND x.cause = 'probe') AS probes,
                     jsonb_agg(jsonb_build_object('state', x.state, 'cause', x.cause, 'reason', x.reason, 'actor',
                                                  x.actor, 'at', x.at, 'until', x.until) ORDER BY x.number)
-                        FILTER (WHERE x.place <= $5) AS changes
+                        FILTER (WHERE x.place <= {changes}) AS changes
              FROM (SELECT r.*, row_number() OVER (ORDER BY r.number DESC) AS place FROM provider_incidents r
                    WHERE r.provider_id = h.provider_id AND r.sender_domain = h.sender_domain AND r.number >= h.number
                      AND (closing.number IS NULL OR r.number <= closing.number)) x) course
@@ -169,6 +179,29 @@ INCIDENTS = """
              WHERE o.workspace_id = $1 AND o.sandbox = h.sandbox
                AND (o.position, o.id) > (h.position, h.provider_id)) others
     ORDER BY h.at DESC, h.id DESC"""
+
+# Incidents of a provider. $1 workspace, $2 provider, $3 the incident to begin behind (null: the newest), $4 limit, $5
+# how many changes to show of each.
+INCIDENTS = f"""
+    WITH heads AS (
+        {_HEADS} AND i.provider_id = $2
+          AND ($3::uuid IS NULL
+               OR (i.at, i.id) < (SELECT at, id FROM provider_incidents WHERE workspace_id = $1 AND id = $3))
+        ORDER BY i.at DESC, i.id DESC LIMIT $4
+    ){_TOLD.format(changes="$5")}"""  # noqa: S608
+
+# Of the whole route: those that go on first, then the newest. $1 workspace, $2 limit, $3 as $5 above.
+LATEST_INCIDENTS = f"""
+    WITH heads AS (
+        SELECT newest.* FROM providers r CROSS JOIN LATERAL (
+            {_HEADS} AND i.provider_id = r.id ORDER BY i.at DESC, i.id DESC LIMIT $2
+        ) newest
+        WHERE r.workspace_id = $1 AND r.deleted_at IS NULL
+        ORDER BY EXISTS (
+            SELECT FROM provider_incidents c
+            WHERE c.provider_id = newest.provider_id AND c.sender_domain = newest.sender_domain
+              AND c.number > newest.number AND c.state = 'closed'), newest.at DESC LIMIT $2
+    ){_TOLD.format(changes="$3")}"""  # noqa: S608
 
 # The first of a kind that the route would use for mail which names no provider: as soon as there is a real one, a
 # sandbox must not catch mail that is meant for the world. $1 workspace, $2 kind.
@@ -195,9 +228,9 @@ TESTED = """
 # caught mail refers to the row meanwhile. $1 the id to begin behind, $2 how many.
 SEALED = """
     SELECT p.id, p.name, p.config, w.name AS workspace FROM providers p JOIN workspaces w ON w.id = p.workspace_id
-    WHERE p.id > $1 ORDER BY p.id LIMIT $2 FOR NO KEY UPDATE OF p"""
+    WHERE p.id > $1 AND p.config <> '' ORDER BY p.id LIMIT $2 FOR NO KEY UPDATE OF p"""
 
-HOW_MANY_SEALED = "SELECT count(*) FROM providers"
+HOW_MANY_SEALED = "SELECT count(*) FROM providers WHERE config <> ''"
 
 # The same settings under another key: no change that a version counts. $1 uuid[] ids, $2 bytea[] as they were read,
 # $3 bytea[] as they are now.

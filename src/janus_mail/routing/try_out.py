@@ -48,9 +48,10 @@ async def send_test(context: Context, caller: Caller, provider_id: uuid.UUID, wa
     is paused.
 
     Raises `NotFound`, `InvalidInput` (no recipient, no or a forbidden sender) and `Conflict` (`test_in_progress`,
-    `paused`, `suppressed`, `provider_unusable`, `canceled`).
+    `paused`, `suppressed`, `provider_unusable`, `canceled`, `taken_over`).
     """
-    book = ProviderBook(context.database, context.secrets, Timeouts())
+    lends = context.settings.aws_default_credentials
+    book = ProviderBook(context.database, context.secrets, Timeouts(), lends=lends)
     try:
         provider = await _provider(book, caller.workspace_id, provider_id)
         mail = await _composed(context, caller, provider, wanted)
@@ -66,7 +67,12 @@ async def send_test(context: Context, caller: Caller, provider_id: uuid.UUID, wa
         )
     except Busy:
         raise Conflict("A test of this provider is under way.", code="test_in_progress", retry_after_s=5) from None
-    except NotBegun:
+    except NotBegun as gone:
+        if gone.taken_over:
+            raise Conflict(
+                f"Something else took it over before it began to leave: event {gone.event_id} says what becomes of it.",
+                code="taken_over",
+            ) from None
         raise Conflict("It was called back before it began to leave.", code="canceled") from None
     finally:
         await book.close()

@@ -1,13 +1,16 @@
-"""A file of addresses, put on the list in one go."""
+"""A file of addresses, put on the list: all of it is checked first, then it is added a part at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.access import Caller
-from janus_mail.errors import Detail, InvalidInput
-from janus_mail.storage.database import Connection
+from janus_mail.errors import Detail, InvalidInput, Unavailable
+from janus_mail.storage.coalesce import PerDatabase
+from janus_mail.storage.database import Database
 from janus_mail.suppressions import queries
 from janus_mail.suppressions.add_by_hand import new_to_the_list, said_by
 from janus_mail.suppressions.read_csv import BadLine, CsvFile, Line
@@ -17,56 +20,105 @@ from janus_mail.web.context import Context
 from janus_mail.web.idempotency import OnceOnly
 
 MOST_NAMED = 100  # of what is wrong, in one answer
-_AT_ONCE = 2_000  # lines, before others have their turn
+_AT_ONCE = 2_000  # lines: of one transaction, and before others have their turn
 _TIMEOUT_S = 300
 _MANY = 1_000
+_RETRY_AFTER_S = 10
+
+
+@dataclass(slots=True)
+class _Checked:
+    many: int = 0  # good lines
+    errors: list[BadLine] = field(default_factory=list)
+
+
+class _Turn:
+    """One import at a time in a process."""
+
+    def __init__(self, _: Database) -> None:
+        self.lock = asyncio.Lock()
+
+
+_turn_of: Final[PerDatabase[_Turn]] = PerDatabase(_Turn)
 
 
 async def import_csv(
     context: Context, caller: Caller, data: bytes, *, permissive: bool, once: OnceOnly | None = None
 ) -> tuple[ImportAnswer, bool]:
-    """Strict: all lines or none; permissive: the good ones. True when `once` had been answered before.
+    """Strict: nothing is added while a line is wrong; permissive: the good ones are. True when `once` had been
+    answered before. Cut off in the middle, what was added stays, and the same file again adds the rest.
 
-    Raises InvalidInput (`invalid_import`, `empty_import`, `not_utf8`, `no_address_column`), or Conflict for the key.
+    Raises InvalidInput (`invalid_import`, `empty_import`, `not_utf8`, `no_address_column`), Conflict for the key, or
+    Unavailable (`import_running`).
     """
-    async with context.database.transaction() as connection:
-        kept = await idempotency.begin(connection, caller.workspace_id, once) if once else None
-        if kept is not None:
-            return ImportAnswer.model_validate(kept.answer), True
-        await connection.execute(queries.MAKE_IMPORTED)
-        lines, errors = await _copy(connection, caller, data)
-        if errors and not permissive:
-            raise _invalid(errors)
-        if not lines and not errors:
+    turn = _turn_of(context.database).lock
+    if turn.locked():
+        sentence = f"Another import is running: send it again in {_RETRY_AFTER_S} seconds."
+        raise Unavailable(sentence, code="import_running", retry_after_s=_RETRY_AFTER_S)
+    async with turn:
+        if once and (former := await _answered(context, caller, once, None)):
+            return former, True
+        checked = await _check(data)
+        if checked.errors and not permissive:
+            raise _invalid(checked.errors)
+        if not checked.many and not checked.errors:
             raise InvalidInput("There is no address in this file.", code="empty_import")
-        added: int = await connection.fetchval(queries.ADD_IMPORTED, timeout=_TIMEOUT_S)
-        answer = ImportAnswer(
-            message=_sentence(added, len(errors)), added=added, known=lines - added, rejected=len(errors),
-            errors=[LineError(line=bad.number, error=bad.error) for bad in errors[:MOST_NAMED]],
-        )  # fmt: skip
-        if once:
-            await idempotency.keep(connection, caller.workspace_id, once, answer=answer.model_dump(mode="json"))
-    if added >= _MANY:
+        answer = _answer(checked, await _add(context, caller, data))
+        if once and (former := await _answered(context, caller, once, answer)):
+            return former, True
+    if answer.added >= _MANY:
         await context.database.pool.execute(queries.ANALYZE)
     return answer, False
 
 
-async def _copy(connection: Connection, caller: Caller, data: bytes) -> tuple[int, list[BadLine]]:
-    """Takes the good lines into the table that this transaction has for them: how many, and the others."""
-    source = f"{said_by(caller)}: import"
-    many, errors = 0, []
+async def _answered(
+    context: Context, caller: Caller, once: OnceOnly, answer: ImportAnswer | None
+) -> ImportAnswer | None:
+    """What was answered before under the key. If nothing was, `answer` is kept. Raises Conflict."""
+    async with context.database.transaction() as connection:
+        kept = await idempotency.begin(connection, caller.workspace_id, once)
+        if kept is not None:
+            return ImportAnswer.model_validate(kept.answer)
+        if answer is not None:
+            await idempotency.keep(connection, caller.workspace_id, once, answer=answer.model_dump(mode="json"))
+    return None
+
+
+async def _check(data: bytes) -> _Checked:
+    checked = _Checked()
     async for part in _parts(data):
-        good = [line for line in part if isinstance(line, Line)]
-        errors += [line for line in part if isinstance(line, BadLine)]
-        many += len(good)
-        await connection.copy_records_to_table(
-            queries.IMPORTED, columns=queries.IMPORTED_COLUMNS, timeout=_TIMEOUT_S,
-            records=[
-                (uuid7(), caller.workspace_id, line.address, line.reason.value, line.source or source,
-                 line.message_id, line.since, line.number) for line in good
-            ],
-        )  # fmt: skip
-    return many, errors
+        bad = [line for line in part if isinstance(line, BadLine)]
+        checked.errors += bad
+        checked.many += len(part) - len(bad)
+    return checked
+
+
+async def _add(context: Context, caller: Caller, data: bytes) -> int:
+    """The good lines, each part in a transaction of its own: feedback adds to the same list and does not wait long.
+    How many addresses are new to it."""
+    source, added = f"{said_by(caller)}: import", 0
+    async for part in _parts(data):
+        if good := [line for line in part if isinstance(line, Line)]:
+            added += await _add_part(context, caller, good, source)
+    return added
+
+
+async def _add_part(context: Context, caller: Caller, lines: Sequence[Line], source: str) -> int:
+    added: int = await context.database.pool.fetchval(
+        queries.ADD, [uuid7() for _ in lines], [caller.workspace_id for _ in lines],
+        [line.address for line in lines], [line.reason.value for line in lines],
+        [line.source or source for line in lines], [line.message_id for line in lines],
+        [line.since for line in lines], timeout=_TIMEOUT_S,
+    )  # fmt: skip
+    return added
+
+
+def _answer(checked: _Checked, added: int) -> ImportAnswer:
+    rejected = len(checked.errors)
+    return ImportAnswer(
+        message=_sentence(added, rejected), added=added, known=max(checked.many - added, 0), rejected=rejected,
+        errors=[LineError(line=bad.number, error=bad.error) for bad in checked.errors[:MOST_NAMED]],
+    )  # fmt: skip
 
 
 async def _parts(data: bytes) -> AsyncIterator[list[Line | BadLine]]:

@@ -15,12 +15,13 @@ _STRENGTH = (
 _WEIGHT = f"array_position(ARRAY[{', '.join(repr(reason.value) for reason in _STRENGTH)}], {{}})"
 
 # In the order of the addresses, so that two of these never wait for one another in a ring. Answers how many addresses
-# are new to the list.
-_ADD = f"""
+# are new to the list. One array a column; where `since` is null it is now.
+ADD = f"""
     WITH given AS (
         SELECT DISTINCT ON (workspace_id, lower(address)) id, workspace_id, lower(address) AS address, reason, source,
                message_id, coalesce(since, clock_timestamp()) AS since
-        FROM {{}} AS g (id, workspace_id, address, reason, source, message_id, since, place)
+        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::timestamptz[])
+             WITH ORDINALITY AS g (id, workspace_id, address, reason, source, message_id, since, place)
         ORDER BY workspace_id, lower(address), {_WEIGHT.format("reason")} DESC, place
     ),
     put AS (
@@ -34,20 +35,6 @@ _ADD = f"""
     )
     SELECT count(*) FILTER (WHERE added)::int FROM put
 """  # noqa: S608
-
-# One array a column; where `since` is null it is now.
-ADD = _ADD.format(
-    "unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::timestamptz[]) WITH ORDINALITY"
-)
-
-# A file's lines, on their way into the list.
-IMPORTED = "suppressions_imported"
-IMPORTED_COLUMNS = ("id", "workspace_id", "address", "reason", "source", "message_id", "since", "place")
-MAKE_IMPORTED = f"""
-    CREATE TEMPORARY TABLE {IMPORTED} (id uuid, workspace_id uuid, address text, reason text, source text,
-                                       message_id uuid, since timestamptz, place int8) ON COMMIT DROP
-"""
-ADD_IMPORTED = _ADD.format(IMPORTED)
 
 # A worker plans its claims once, and must not plan for the short list that this was.
 ANALYZE = "ANALYZE suppressions"

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -16,6 +16,7 @@ from janus_mail.suppressions.csv_cells import unguarded
 
 COLUMNS: Final = ("address", "reason", "since", "source", "message_id")
 MAX_SOURCE: Final = 200
+_CLOCKS_DIFFER: Final = timedelta(minutes=5)  # ours, and that of whoever wrote the file
 _ADDRESS_NAMES: Final = frozenset({"address", "email", "e-mail", "email address", "recipient"})
 _REASONS: Final[Mapping[str, SuppressionReason]] = {
     "": SuppressionReason.MANUAL,
@@ -60,7 +61,7 @@ class CsvFile:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             number = data.count(b"\n", 0, error.start) + 1
-            message = f"The file is not UTF-8: line {number} has other octets."
+            message = f"The file is not UTF-8 from line {number} on: save it as “CSV UTF-8”."
             raise InvalidInput(message, code="not_utf8") from None
         self._columns: dict[str, int] = {name: place for place, name in enumerate(COLUMNS)}
         self._has_header = False
@@ -152,7 +153,10 @@ def _since(text: str) -> datetime | None:
         raise _Wrong(f"{_shown(text)} is no time: use ISO 8601, such as 2026-11-21T12:00:00Z.") from None
     if not 1970 <= at.year < 9999:
         raise _Wrong(f"{_shown(text)} is no time that an address can be here since.")
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    if at > datetime.now(UTC) + _CLOCKS_DIFFER:
+        raise _Wrong(f"{_shown(text)} is in the future.")
+    return at
 
 
 def _source(text: str) -> str:

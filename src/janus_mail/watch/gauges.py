@@ -59,7 +59,7 @@ def families(overview: Overview | None) -> Sequence[Metric]:
     workers.add_metric([], overview.workers)
     paused = GaugeMetricFamily("janus_paused_workspaces", "Workspaces that are paused: nothing of theirs is sent.")
     paused.add_metric([], overview.paused_workspaces)
-    return [up, workers, paused, *_of_messages(overview), *_of_circuits(overview)]
+    return [up, workers, paused, *_of_messages(overview), *_of_circuits(overview), *_of_feedback(overview)]
 
 
 def _of_messages(overview: Overview) -> Sequence[Metric]:
@@ -114,3 +114,17 @@ def _of_circuits(overview: Overview) -> Sequence[Metric]:
         circuits.add_metric(scope, number)
         senders.add_metric(scope, blocked[scope])
     return [circuits, senders]
+
+
+def _of_feedback(overview: Overview) -> Sequence[Metric]:
+    waiting = GaugeMetricFamily(
+        "janus_feedback_posts_waiting",
+        "Posts of services that nobody has worked on yet, with those that are tried again later."
+        " Counts stop at 10,000.",
+    )
+    waiting.add_metric([], overview.posts_waiting)
+    oldest = GaugeMetricFamily(
+        "janus_feedback_oldest_post_seconds", "For how long the first of these posts has waited. 0: there is none."
+    )
+    oldest.add_metric([], overview.oldest_post_s)
+    return [waiting, oldest]

@@ -73,6 +73,8 @@ class Overview:
     loads: dict[Priority, Load] = field(default_factory=lambda: {priority: Load() for priority in Priority})
     circuits: list[CircuitNow] = field(default_factory=list)
     used_up: list[UsedUp] = field(default_factory=list)
+    posts_waiting: int = 0  # of services, not worked on yet; counted up to `COUNTED_MOST`
+    oldest_post_s: float = 0.0  # for how long the first of them has waited
 
 
 async def read(database: Database, *, rate: bool = False) -> Overview:
@@ -83,7 +85,9 @@ async def read(database: Database, *, rate: bool = False) -> Overview:
     async with database.pool.acquire() as connection:
         alive = await connection.fetchrow(queries.ALIVE, _ALIVE_S)
         assert alive is not None  # noqa: S101
-        overview = Overview(**alive)
+        posts = await connection.fetchrow(queries.POSTS, COUNTED_MOST)
+        assert posts is not None  # noqa: S101
+        overview = Overview(**alive, **posts)
         for row in await connection.fetch(queries.LOAD, COUNTED_MOST, _LANES_MOST):
             load = overview.loads[Priority(row["priority"])]
             setattr(load, row["state"], row["many"])

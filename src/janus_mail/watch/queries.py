@@ -146,6 +146,16 @@ ALIVE = f"""
     FROM clock
 """  # noqa: S608
 
+# What services posted and nobody has worked on yet: how many, counted up to $1, and for how long the first has waited.
+# Ids sort by time.
+POSTS = f"""
+    WITH {CLOCK}
+    SELECT (SELECT count(*)::int FROM (SELECT FROM hook_posts LIMIT $1) waiting) AS posts_waiting,
+           coalesce((SELECT greatest(extract(epoch FROM clock.now - received_at), 0)::float8
+                     FROM hook_posts ORDER BY id LIMIT 1), 0) AS oldest_post_s
+    FROM clock
+"""  # noqa: S608
+
 # What was accepted in the last $1 seconds, a row a priority, of tries that took less than $2 seconds; counts up to $3
 # of each provider's newest.
 RATE = f"""

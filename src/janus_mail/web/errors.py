@@ -20,7 +20,9 @@ from janus_mail.web.validation import invalid_input
 
 RETRY_AFTER_S: Final = 2
 
-_CODES: Final = {kind.status: kind.code for kind in (InvalidInput, NotFound, TooLarge, UnsupportedMediaType)}
+_CODES: Final = {
+    kind.status: kind.code for kind in (InvalidInput, NotFound, TooLarge, UnsupportedMediaType, Unavailable)
+}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import orjson
 from fastapi import APIRouter, Request, params
@@ -20,6 +20,22 @@ _MOST_NAMED = 100
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 # What is no UUID is no address of ours: `PATCH /api/events/batch` is 405 and not an event with a strange id.
 _ID = re.compile(r"\{(\w+_id)\}")
+
+Dependency = TypeVar("Dependency", bound=Callable[..., Any])
+_BEFORE_BODY: Final[dict[Callable[..., Any], Callable[[Request], Awaitable[None]]]] = {}
+
+
+def before_body(check: Callable[[Request], Awaitable[None]]) -> Callable[[Dependency], Dependency]:
+    """Marks a dependency: routes that take a body await its `check` first, which raises what the caller is told.
+
+    FastAPI reads the body before any dependency, and so from anybody.
+    """
+
+    def mark(dependency: Dependency) -> Dependency:
+        _BEFORE_BODY[dependency] = check
+        return dependency
+
+    return mark
 
 
 class JsonRequest(Request):
@@ -60,7 +76,9 @@ class ApiRoute(APIRoute):
         reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
 
         reads_itself = "requestBody" in (self.openapi_extra or {})  # no JSON: its endpoint sees to it
-        takes_nothing = self.body_field is None and not reads_itself and not _WITH_BODY.isdisjoint(self.methods or ())
+        may_send = not _WITH_BODY.isdisjoint(self.methods or ())
+        takes_nothing = self.body_field is None and not reads_itself and may_send
+        checks = self._checks_before_body() if may_send else ()
 
         async def strict(request: Request) -> Response:
             if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:
@@ -68,7 +86,9 @@ class ApiRoute(APIRoute):
             read = JsonRequest(request.scope, request.receive)
             if reads_json:
                 _require_json(request)
-            elif takes_nothing:
+            for check in checks:
+                await check(read)
+            if takes_nothing:
                 _refuse_fields(await read.body())
             response = await handle(read)
             response.headers.setdefault("Cache-Control", "no-store")
@@ -76,6 +96,10 @@ class ApiRoute(APIRoute):
             return response
 
         return strict
+
+    def _checks_before_body(self) -> tuple[Callable[[Request], Awaitable[None]], ...]:
+        calls = [dependency.call for dependency in self.dependant.dependencies]
+        return tuple(_BEFORE_BODY[call] for call in calls if call in _BEFORE_BODY)
 
 
 def api_router(prefix: str, tags: Sequence[str | Enum]) -> APIRouter:

@@ -16,7 +16,7 @@ LEAVE_DUTY = "UPDATE duties SET until = clock_timestamp() WHERE name = 'patrol' 
 _DOUBT_UNTIL = doubt_until("lapsed.lease_expires_at", "$2", "$3", message="m.id", provider="m.provider_id")
 
 # $1 at most so many, $2 grace in seconds, $3 how many to wait for evidence where a provider gives it. Answers how many
-# were scheduled again and how many are uncertain.
+# were scheduled again and how many are uncertain. Those of a group who were put off before are in doubt with it.
 REAP = f"""
     WITH {CLOCK},
     lapsed AS MATERIALIZED (
@@ -31,6 +31,10 @@ REAP = f"""
             dispatched_at = t.started_at
         FROM lapsed, clock
         WHERE lapsed.state = 'sending' AND t.message_id = lapsed.id AND t.finished_at IS NULL
+    ),
+    doubted AS (
+        UPDATE message_recipients r SET code = 'uncertain' FROM lapsed
+        WHERE lapsed.state = 'sending' AND r.message_id = lapsed.id AND r.state = 'deferred'
     ),
     moved AS (
         UPDATE messages m

@@ -50,6 +50,20 @@ REMOVE_MESSAGES = f"""
     SELECT count(*)::int FROM gone
 """  # noqa: S608
 
+# Feedback that fits no message, which nothing else would ever take away. $1 days, $2 at most so many.
+REMOVE_UNMATCHED = f"""
+    WITH {CLOCK},
+    gone AS (
+        DELETE FROM feedback_events WHERE id = ANY(ARRAY(
+            SELECT id FROM feedback_events
+            WHERE message_id IS NULL
+              AND received_at < (SELECT now FROM clock) - $1::int * interval '1 day'
+            ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        )) RETURNING id
+    )
+    SELECT count(*)::int FROM gone
+"""  # noqa: S608
+
 # $1 uuid[] hidden events.
 REMOVE_EVENTS = """
     DELETE FROM events WHERE id IN (

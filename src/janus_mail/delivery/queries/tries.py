@@ -1,7 +1,7 @@
 """A try: begun before anything can leave, finished once, proven late if need be."""
 
 from janus_mail.delivery.queries.clock import CLOCK, NOT_PAUSED
-from janus_mail.delivery.queries.evidence import doubt_until
+from janus_mail.delivery.queries.evidence import SOME_LEFT, doubt_until
 
 # The messages are locked in the order of their ids. `state || ''` keeps the planner from reading a whole partial index
 # for each of them when its statistics say that hardly anything is in that state.
@@ -60,7 +60,8 @@ _CLOSED = """finished_at = clock.now, code = held.code, response = held.response
 _DOUBT_UNTIL = doubt_until("g.lease_expires_at", "$3", "$4", message="g.message_id", provider="g.provider_id")
 
 # $1 worker, $2 lease, $3 grace, $4 wait for evidence in seconds, then one array a column. Answers the attempts that are
-# closed as given. `proven`: the mail that it sends once more is known to be there.
+# closed as given. `there`: the mail that it sends once more is known to be there; `proven`: and nobody is left to try.
+# Those of a group who were put off before are in doubt with it, until their answers are written.
 FINISH_OTHERWISE = f"""
     WITH {CLOCK},
     given AS MATERIALIZED (
@@ -74,18 +75,26 @@ FINISH_OTHERWISE = f"""
     ),
     held AS MATERIALIZED (
         SELECT g.*, m.workspace_id, m.attempt_count, m.round, m.lease_expires_at,
-               m.resends > 0 AND EXISTS (
-                   SELECT FROM attempts t WHERE t.message_id = g.message_id AND t.evidence IS NOT NULL) AS proven
+               known.there,
+               known.there AND (g.next_state NOT IN ('scheduled', 'leased', 'uncertain')
+                                OR NOT {SOME_LEFT.format("g.message_id")}) AS proven
         FROM given g CROSS JOIN LATERAL (
             SELECT m.workspace_id, m.attempt_count, m.round, m.lease_expires_at, m.resends FROM messages m
             WHERE m.id = g.message_id AND m.fence = g.fence AND m.leased_by = $1
               AND m.state = CASE WHEN g.opened THEN 'sending' ELSE 'leased' END
             FOR UPDATE
-        ) m
+        ) m CROSS JOIN LATERAL (
+            SELECT m.resends > 0 AND coalesce((
+                SELECT t.evidence IS NOT NULL FROM attempts t
+                WHERE t.message_id = g.message_id AND t.outcome = 'uncertain' ORDER BY t.number DESC LIMIT 1
+            ), false) AS there
+        ) known
     ),
     closed AS (
         UPDATE attempts t
-        SET outcome = held.outcome, {_CLOSED}
+        SET outcome = held.outcome, {_CLOSED},
+            evidence = CASE held.outcome WHEN 'uncertain' THEN t.evidence END,
+            evidence_at = CASE held.outcome WHEN 'uncertain' THEN t.evidence_at END
         FROM held, clock
         WHERE held.opened AND t.id = held.attempt_id AND t.outcome IS NULL
         RETURNING held.*
@@ -104,16 +113,21 @@ FINISH_OTHERWISE = f"""
     done AS MATERIALIZED (
         SELECT * FROM closed UNION ALL SELECT held.* FROM held JOIN noted ON noted.id = held.attempt_id
     ),
+    doubted AS (
+        UPDATE message_recipients r SET code = 'uncertain' FROM done g
+        WHERE g.next_state = 'uncertain' AND r.message_id = g.message_id AND r.state = 'deferred'
+    ),
     moved AS (
         UPDATE messages m
         SET state = CASE WHEN g.proven THEN 'sent'
                          WHEN m.cancel_at IS NULL OR g.next_state NOT IN ('scheduled', 'leased') THEN g.next_state
-                         WHEN m.resends > 0 THEN 'parked' WHEN g.reached THEN 'sent' ELSE 'canceled' END,
+                         WHEN m.resends > 0 AND NOT g.there THEN 'parked'
+                         WHEN g.reached OR g.there THEN 'sent' ELSE 'canceled' END,
             version = m.version + 1,
             attempt_count = m.attempt_count + CASE WHEN g.opened THEN 0 ELSE 1 END,
             provider_id = g.provider_id,
             provider_message_id = coalesce(g.provider_message_id, m.provider_message_id),
-            sent_at = CASE WHEN g.next_state = 'sent' OR g.reached OR g.proven THEN coalesce(m.sent_at, clock.now) END,
+            sent_at = CASE WHEN g.next_state = 'sent' OR g.reached OR g.there THEN coalesce(m.sent_at, clock.now) END,
             last_error = CASE WHEN NOT g.proven THEN g.last_error END,
             round = m.round + CASE WHEN g.next_round THEN 1 ELSE 0 END,
             waiting_for = CASE WHEN g.proven THEN NULL
@@ -155,7 +169,7 @@ FINISH = f"""
     ),
     closed AS (
         UPDATE attempts t
-        SET outcome = 'accepted', {_CLOSED}
+        SET outcome = 'accepted', {_CLOSED}, evidence = NULL, evidence_at = NULL
         FROM held, clock
         WHERE t.id = held.attempt_id AND t.outcome IS NULL
         RETURNING held.*
@@ -210,7 +224,8 @@ LATE_PROOF = f"""
     ),
     moved AS (
         UPDATE messages m
-        SET state = CASE WHEN $5 AND m.cancel_at IS NULL THEN 'scheduled' ELSE 'sent' END, resends = 0,
+        SET state = CASE WHEN $5 AND m.cancel_at IS NULL THEN 'scheduled' ELSE 'sent' END,
+            resends = CASE WHEN $5 AND m.cancel_at IS NULL THEN m.resends ELSE 0 END,
             next_try_at = clock.now, sent_at = coalesce(m.sent_at, clock.now), last_error = NULL,
             waiting_for = NULL, leased_by = NULL, lease_expires_at = NULL, fence = m.fence + 1,
             version = m.version + 1, provider_id = proven.provider_id,
@@ -241,7 +256,9 @@ LET_GO = f"""
     moved AS (
         UPDATE messages m
         SET state = g.next_state, version = m.version + 1, leased_by = NULL, lease_expires_at = NULL,
-            last_error = coalesce(g.last_error, m.last_error), waiting_for = g.waiting_for,
+            last_error = CASE g.next_state WHEN 'sent' THEN g.last_error ELSE coalesce(g.last_error, m.last_error) END,
+            sent_at = CASE g.next_state WHEN 'sent' THEN coalesce(m.sent_at, clock.now) ELSE m.sent_at END,
+            waiting_for = g.waiting_for,
             round = m.round + CASE WHEN g.next_round THEN 1 ELSE 0 END,
             next_try_at = CASE WHEN g.wait_s IS NULL THEN m.next_try_at
                                ELSE least(clock.now + g.wait_s * interval '1 second', m.expires_at) END,

@@ -2,15 +2,18 @@
 
 Anybody can mail to the address that bounces go to, so a notification counts only for what it proves to have seen: the
 Message-ID of our mail, a number that only its recipients can know. What else arrives there (absence notes, answers,
-bounces in a form of their own) is taken and means nothing.
+bounces in a form of their own) is taken and means nothing. Only the beginning of a mail is read: its header and the
+report come first, and what was returned may be as long as it likes and nested as deep.
 """
 
+import hashlib
 import re
 from datetime import datetime
 from email.errors import MessageError
 from email.message import Message
 from email.parser import BytesParser, HeaderParser
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, Final
 
 from janus_mail.feedback.reader import Happened, Post, Reader, Unreadable
@@ -36,6 +39,12 @@ _LEAVES: Final = (
         _RETURNED,
     ),
 )
+# Python's parser takes lines times nesting.
+MOST_OCTETS: Final = 1024 * 1024
+_MOST_LINES: Final = 20_000
+_MOST_NESTED: Final = 10
+_MOST_BLOCKS: Final = 1000  # recipients that one mail tells of
+_BOUNDARY: Final = re.compile(rb"(?i)boundary[*\d\s]*=")
 # RFC 3464 section 2.3.3. What failed is told apart by its status.
 _ACTIONS: Final = {
     "delayed": FeedbackType.DEFERRED,
@@ -60,16 +69,19 @@ class DsnReader(Reader):
         """There is no signature: the token in the address proves that our own mail server posts."""
 
     def read(self, post: Post) -> list[Happened]:
-        source = post.body
+        source = _beginning(post.body)
+        own_head = _head(source)
         for kind, name in _LEAVES:
             source = kind.sub(rb"\1" + name.encode(), source)
         try:
             mail: Message = BytesParser().parsebytes(source)
             parts = [(part.get_content_type(), part) for part in mail.walk()]
             reports = [_headers(block) for kind, part in parts if kind == _REPORT for block in _blocks(part)]
+            reports = [block for block in reports if block.get("action")]
             returned = [_headers(_text(part)) for kind, part in parts if kind == _RETURNED]
-            message_uuid = _our_id(returned, _headers(_head(post.body)))
-            return [_happened(block, message_uuid, post) for block in reports if block.get("action")]
+            message_uuid = _our_id(returned, _headers(own_head))
+            source_digest = hashlib.sha256(post.body).hexdigest()
+            return [_happened(block, message_uuid, source_digest, post) for block in reports]
         except (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise Unreadable(f"It is not mail that can be read: {type(error).__name__}") from None
 
@@ -77,7 +89,7 @@ class DsnReader(Reader):
 READER: Final[Reader] = DsnReader()
 
 
-def _happened(block: Object, message_uuid: str | None, post: Post) -> Happened:
+def _happened(block: Object, message_uuid: str | None, source_digest: str, post: Post) -> Happened:
     action = block["action"].lower().partition(" ")[0]  # a comment may follow
     status = _STATUS.search(block.get("status", ""))
     code = status[0] if status else None
@@ -88,7 +100,7 @@ def _happened(block: Object, message_uuid: str | None, post: Post) -> Happened:
     final = _address(block.get("final-recipient", ""))
     recipient = _address(block.get("original-recipient", "")) or final  # the one that we wrote to
     # Servers give no id; the same is told again in the same words, or it is another mail.
-    same = [message_uuid, recipient, action, code] if message_uuid else [post.body.decode("latin-1"), recipient, action]
+    same = [message_uuid, recipient, action, code] if message_uuid else [source_digest, recipient, action]
     return Happened(
         key=f"dsn/{digest_of(same)}",
         type=kind,
@@ -107,6 +119,13 @@ def _happened(block: Object, message_uuid: str | None, post: Post) -> Happened:
     )
 
 
+def _beginning(mail: bytes) -> bytes:
+    """As much as is read: up to so many octets, lines and announcements of parts."""
+    mail = b"".join(mail[:MOST_OCTETS].splitlines(keepends=True)[:_MOST_LINES])
+    beyond = next(islice(_BOUNDARY.finditer(mail), _MOST_NESTED, None), None)
+    return mail if beyond is None else mail[: beyond.start()]
+
+
 def _our_id(returned: list[Object], own: Object) -> str | None:
     """Janus's id of the mail that was returned, from its Message-ID; else of what the notification answers to."""
     named = [headers.get("message-id", "") for headers in returned]
@@ -117,7 +136,7 @@ def _our_id(returned: list[Object], own: Object) -> str | None:
 
 def _blocks(report: Message) -> list[str]:
     """Groups of fields: of the mail first, then one a recipient."""
-    return _BLANK_LINE.split(_text(report).strip())
+    return _BLANK_LINE.split(_text(report).strip(), maxsplit=_MOST_BLOCKS)[:_MOST_BLOCKS]
 
 
 def _text(part: Message) -> str:

@@ -9,13 +9,14 @@ import hashlib
 import hmac
 import re
 from datetime import timedelta
-from email import message_from_bytes
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from pydantic import SecretStr
+from python_multipart.multipart import parse_options_header
 
 from janus_mail.content.addresses import parse_recipients
+from janus_mail.feedback.multipart import multipart_fields
 from janus_mail.feedback.proof import check_age, check_signature, key_in
 from janus_mail.feedback.reader import Forged, Happened, Post, Reader, Unreadable
 from janus_mail.feedback.values import (
@@ -112,19 +113,10 @@ def _signed(post: Post) -> Object:
 def _form(post: Post) -> Object:
     """The fields of a form; of two of one name the last, for Mailgun's own stand behind the caller's variables. Raises
     `Unreadable`."""
-    content_type = post.headers.get("content-type", "")
-    if content_type.lower().startswith("multipart/form-data") and content_type.isprintable():
-        head = f"Content-Type: {content_type}\r\n\r\n".encode("utf-8", "replace")
-        form = message_from_bytes(head + post.body)
-        parts = form.walk() if form.is_multipart() else ()
-        values = [
-            (part.get_param("name", header="content-disposition"), part.get_payload(decode=True)) for part in parts
-        ]
-        fields = [
-            (name, value.decode("utf-8", "replace"))
-            for name, value in values
-            if isinstance(name, str) and isinstance(value, bytes)
-        ]
+    said = post.headers.get("content-type", "").encode("latin-1", "replace")
+    content_type, options = parse_options_header(said)
+    if content_type == b"multipart/form-data":
+        fields = multipart_fields(post.body, options.get(b"boundary", b""), most=MAX_FIELDS)
     else:
         try:
             fields = parse_qsl(post.body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)

@@ -75,6 +75,7 @@ class _Config(Protocol):
 
 class SesReader(Reader):
     keeps = frozenset[str]()
+    fetches = True
 
     def __init__(self, load: sns.Load = sns.fetch) -> None:
         self._certificates = sns.Certificates(load)
