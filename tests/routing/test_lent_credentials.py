@@ -88,7 +88,7 @@ async def test_one_that_was_set_up_while_they_were_lent_is_left_out_with_the_rea
     assert (verified["ok"], verified["code"]) == (False, "not_lent")
     tried = await api.post(f"/api/providers/{provider_id}/test", json={"to": "a@example.org"})
     assert (tried.status_code, tried.json()["code"]) == (409, "provider_unusable")
-    assert LENDS_NOTHING in tried.json()["message"]
+    assert LENDS_NOTHING in tried.json()["error"]
 
 
 def test_keys_of_the_workspaces_own_and_other_kinds_are_nobodys_business() -> None:

@@ -8,9 +8,9 @@ CONTENTS = "SELECT digest, content FROM attachments WHERE workspace_id = $1 AND 
 # Of the next contents behind ($1 used at, $2 workspace, $3 digest) that came with no event for $4 seconds, up to $5 and
 # $6 octets, those go that no event refers to; where the look has come to, null at the end.
 #
-# Who accepts or changes an event writes the content's `used_at` in the same transaction. While that is open its row
-# lock makes us skip the content; once it is over, the row that we lock is young. So none goes that is being referred
-# to, and who comes while we remove one waits for us and stores it anew.
+# Who accepts or changes an event writes the content's `used_at` in the same transaction, or shares its lock where it
+# was written within the hour. While that is open the lock makes us skip the content; once it is over, the row that we
+# lock is young. So none goes that is being referred to, and who comes while we remove one waits and stores it anew.
 REMOVE_UNUSED = f"""
     WITH {CLOCK},
     old AS MATERIALIZED (
