@@ -35,7 +35,7 @@ BENCHMARKS = [
     Part("lateness_busy", 245, 16),
     Part("accept", 42, 7),
     Part("batch", 28, 5),
-    Part("hooks", 150, 25),
+    Part("hooks", 80, 25),
     Part("listing", 95, 9),
     Part("claim", 30, 5),
     Part("redis_memory", 55, 8),
