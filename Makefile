@@ -57,7 +57,7 @@ screenshots: browser ## Photograph every page at 1280 and 390 px, light and dark
 bench: $(DEV_STAMP) ## Measure everything beside its peers, up to 1 M rows (20 minutes), into docs/performance.md: RUNS=5 ONLY=drain
 	@$(PY) -m benchmarks.run $${RUNS:+--runs $$RUNS} $${ONLY:+--only $$ONLY}
 
-bench-quick: $(DEV_STAMP) ## Measure a part of it once (2 minutes), to see that all of it works: ONLY=drain
+bench-quick: $(DEV_STAMP) ## Measure a part of it once (2 to 3 minutes), to see that all of it works: ONLY=drain
 	@$(PY) -m benchmarks.run --quick $${ONLY:+--only $$ONLY}
 
 bench-growth: $(DEV_STAMP) ## Measure what grows with the tables, up to 10 M rows, into docs/performance.md (10 minutes): RUNS=5

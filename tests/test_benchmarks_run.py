@@ -69,7 +69,7 @@ def test_every_benchmark_can_be_asked_for_by_name_and_takes_as_long_as_was_promi
         module = __import__(f"benchmarks.{part.name}", fromlist=["measure"])
         assert (module.NAME, callable(module.measure)) == (part.name, True)
     assert sum(part.full_s for part in BENCHMARKS) < 20 * 60
-    assert sum(part.quick_s for part in BENCHMARKS) < 2 * 60
+    assert sum(part.quick_s for part in BENCHMARKS) < 2.5 * 60
 
 
 async def test_a_machine_without_the_c_client_is_told_how_to_get_it(

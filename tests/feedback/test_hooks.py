@@ -212,13 +212,13 @@ async def test_a_large_post_is_checked_while_others_are_answered(shop: Workshop,
     body = urlencode({"mandrill_events": told}).encode()
     assert 4 * 2**20 < len(body) < 10 * 2**20
     posting = asyncio.create_task(service.post(body, {"x-mandrill-signature": "no"}))
-    worst, before = 0.0, time.monotonic()
-    while not posting.done():
+    turns = 0
+    while not posting.done():  # on the loop it would be done within a few
         await asyncio.sleep(0.005)
-        worst, before = max(worst, time.monotonic() - before), time.monotonic()
+        turns += 1
     answer = await posting
     assert (answer.status_code, answer.json()["code"]) == (401, "signature_wrong")
-    assert worst < 0.4
+    assert turns > 20
     assert await service.stored() == []
 
 

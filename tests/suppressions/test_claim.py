@@ -112,8 +112,8 @@ async def test_a_suppressed_message_is_taken_up_again_and_leaves_once_its_addres
     shop: Workshop, listed: Suppress, worker: WorkerProcess
 ) -> None:
     await shop.provider()
-    event_id = await shop.event("ann@example.org")
     await listed("ann@example.org")
+    event_id = await shop.event("ann@example.org")
     worker.engine.wake()
     await shop.until(event_id, "suppressed")
 
