@@ -42,9 +42,11 @@ class Hook:
         """Its settings; None where they cannot be read, which is logged once until they change."""
         if self._config is None:
             try:
-                # As of a sandbox: what only sending needs may be missing.
+                # As of a sandbox: what only sending needs may be missing. A key that is none, its reader refuses.
                 model = kind_named(self.kind).config_model
-                self._config = model.model_validate(secrets.open(self._sealed), context={"sandbox": True})
+                self._config = model.model_validate(
+                    secrets.open(self._sealed), context={"sandbox": True, "stored": True}
+                )
             except (UnreadableSecret, UnknownKind, ValidationError) as error:
                 if not self._complained:
                     _log.error("the hook of provider %s cannot be used: %s", self.provider_id, type(error).__name__)

@@ -11,7 +11,7 @@ from janus_mail.providers.http_config import Secret
 
 
 def _ecdsa_key(value: str | None, info: ValidationInfo) -> str | None:
-    if not value or info.context is None:
+    if not value or not _saving(info):
         return value
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
@@ -29,7 +29,7 @@ def _ecdsa_key(value: str | None, info: ValidationInfo) -> str | None:
 
 def _svix_secret(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
     given = value.get_secret_value() if value is not None else ""
-    if not given or info.context is None:
+    if not given or not _saving(info):
         return value
     encoded = given.removeprefix("whsec_").rstrip("=")
     try:
@@ -42,7 +42,7 @@ def _svix_secret(value: SecretStr | None, info: ValidationInfo) -> SecretStr | N
 
 
 def _rsa_certificate(value: str | None, info: ValidationInfo) -> str | None:
-    if not value or info.context is None:
+    if not value or not _saving(info):
         return value
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -63,3 +63,8 @@ EcdsaKey = Annotated[str | None, AfterValidator(_ecdsa_key)]
 SvixSecret = Annotated[Secret, AfterValidator(_svix_secret)]
 # X.509 in PEM.
 RsaCertificate = Annotated[str | None, AfterValidator(_rsa_certificate)]
+
+
+def _saving(info: ValidationInfo) -> bool:
+    """What is stored already is taken as it is: it is told of when it is used."""
+    return info.context is not None and not info.context.get("stored")
