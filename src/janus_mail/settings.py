@@ -1,6 +1,7 @@
 """Every setting, read from the environment or `.env`. The only place that reads either."""
 
 import ipaddress
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -55,6 +56,28 @@ class Settings(BaseSettings):
     public_url: str | None = None
     anonymous_workspace: str | None = None
     aws_default_credentials: bool = False  # else any workspace might send, and pay, as the server's own AWS role
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()  # whose X-Forwarded-* are believed
+    allow_private_hosts: bool = False  # else a workspace could make us knock at doors within our own network
+
+    # -- people
+    registration: Literal["open", "invite", "closed"] = "invite"
+    system_provider: str | None = None  # providers of the workspace `default`, by name or id, with commas
+    session_seconds: int = Field(43_200, ge=60)  # after it one signs in again (OWASP ASVS 3.3.2: 12 hours)
+    access_token_seconds: int = Field(600, ge=10)
+    refresh_token_seconds: int = Field(2_592_000, ge=60)
+
+    # -- how much one caller may ask for; 0: no limit
+    rate_limit_read: int = Field(1_200, ge=0)  # requests a minute of one key or person
+    rate_limit_write: int = Field(600, ge=0)
+    rate_limit_send: int = Field(6_000, ge=0)
+    rate_limit_workspace: int = Field(12_000, ge=0)  # requests a minute of all its keys and people
+    rate_limit_address: int = Field(12_000, ge=0)  # requests a minute from one address
+    rate_limit_refused: int = Field(120, ge=0)  # of these such as were answered 401
+    rate_limit_sign_in: int = Field(30, ge=0)  # tries in 15 minutes from one address; of one account a third of it
+    rate_limit_pages: int = Field(600, ge=0)
+    rate_limit_hooks: int = Field(60_000, ge=0)  # posts a minute to one provider's hook
+    minute_quota: int = Field(0, ge=0)  # mails a minute that a workspace may accept, where it has none of its own
+    monthly_quota: int = Field(0, ge=0)
 
     # -- the worker
     worker_concurrency: int = Field(320, ge=1, le=10_000)  # one workspace gets half, one provider three eighths
@@ -96,6 +119,11 @@ class Settings(BaseSettings):
     @field_validator("secret_keys", mode="before")
     @classmethod
     def _split_keys(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_networks(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("secret_keys")
