@@ -123,11 +123,16 @@ async def open_database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def database(open_database: Database) -> Database:
-    """A clean database: every table belongs to a workspace or is named here."""
+    """A clean database: every table belongs to a workspace or to a person, or is named here."""
     await open_database.pool.execute("""
         WITH a AS (DELETE FROM workspaces), b AS (DELETE FROM event_dirty), c AS (DELETE FROM duties),
-             d AS (DELETE FROM attempts)
+             d AS (DELETE FROM attempts), e AS (DELETE FROM users), f AS (DELETE FROM account_links),
+             g AS (DELETE FROM invitations), h AS (DELETE FROM system_mails)
         DELETE FROM workers""")
+    # The audit log is append-only, but for who may switch triggers off.
+    async with open_database.transaction() as connection:
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute("DELETE FROM audit_log")
     return open_database
 
 
@@ -157,6 +162,7 @@ def settings_here(database_url: str, redis_url: str, servers_dir: Path) -> Setti
             "data_dir": servers_dir,
             "secret_keys": TEST_KEY,
             "public_url": "http://testserver",
+            "allow_private_hosts": True,  # the services that we send to are on loopback
         }
     )
 
@@ -166,7 +172,8 @@ async def workspace_id(database: Database) -> uuid.UUID:
     """The workspace `default`, with a sender and nothing else."""
     workspace_id = uuid7()
     await database.pool.execute(
-        "INSERT INTO workspaces (id, name, from_email, from_name) VALUES ($1, 'default', 'janus@example.com', 'Janus')",
+        """INSERT INTO workspaces (id, handle, name, from_email, from_name)
+           VALUES ($1, 'default', 'default', 'janus@example.com', 'Janus')""",
         workspace_id,
     )
     return workspace_id

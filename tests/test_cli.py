@@ -249,7 +249,7 @@ async def test_the_developers_commands_make_check_and_reset_a_database(
     assert (await janus("database", "revision", "nothing")).out == "Models and migrations agree: nothing written\n"
 
     connection = await asyncpg.connect(missing_database)
-    await connection.execute("INSERT INTO workspaces (id, name) VALUES (gen_random_uuid(), 'mine')")
+    await connection.execute("INSERT INTO workspaces (id, handle, name) VALUES (gen_random_uuid(), 'mine', 'mine')")
     await connection.close()
     for answer in ("n\n", ""):
         refused = await janus("database", "reset", typed=answer)

@@ -48,12 +48,14 @@ def api(
 
     from janus_mail.app import create_app
     from janus_mail.telemetry.collector import collect_seldom
+    from janus_mail.web.http_protocol import BoundedHttp
 
     settings = load_settings()
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings), host=settings.host, port=settings.port, access_log=False, log_config=None,
-            log_level="warning", server_header=False, timeout_graceful_shutdown=API_FINISH_S,
+            log_level="warning", server_header=False, timeout_graceful_shutdown=API_FINISH_S, http=BoundedHttp,
+            proxy_headers=False,  # it would believe whoever is on this machine; ours: web/client_address.py
         )
     )  # fmt: skip
     collect_seldom()
@@ -183,7 +185,8 @@ def keys_create(
     scope: Annotated[list[str] | None, typer.Option(help="May be given several times; default: every scope.")] = None,
 ) -> None:
     """Make an API key and print it, this once."""
-    from janus_mail.accounts.keys import ALL_SCOPES, create_key
+    from janus_mail.accounts.keys import create_key
+    from janus_mail.accounts.permissions import ALL_SCOPES
 
     with settings_with_database() as settings:
         typer.echo(

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from janus_mail.accounts.keys import ALL_SCOPES, create_key, list_keys, prove_key, revoke_key
+from janus_mail.accounts.keys import create_key, list_keys, prove_key, revoke_key
+from janus_mail.accounts.permissions import ALL_SCOPES
 from janus_mail.errors import InvalidInput, NotFound
 from janus_mail.storage.database import Database
 
@@ -64,7 +65,7 @@ async def test_an_expired_key_opens_nothing(database: Database) -> None:
 
 
 async def test_keys_are_listed_newest_first_and_only_the_workspaces(database: Database) -> None:
-    await database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'other')", uuid.uuid4())
+    await database.pool.execute("INSERT INTO workspaces (id, handle, name) VALUES ($1, 'other', 'other')", uuid.uuid4())
     for workspace, name in [("default", "first"), ("default", "second"), ("other", "theirs")]:
         await create_key(database, workspace=workspace, name=name)
     listed = await list_keys(database, workspace="default")
@@ -73,7 +74,7 @@ async def test_keys_are_listed_newest_first_and_only_the_workspaces(database: Da
 
 
 async def test_a_key_of_another_workspace_cannot_be_revoked(database: Database) -> None:
-    await database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'other')", uuid.uuid4())
+    await database.pool.execute("INSERT INTO workspaces (id, handle, name) VALUES ($1, 'other', 'other')", uuid.uuid4())
     theirs = await create_key(database, workspace="other", name="theirs")
     with pytest.raises(NotFound):
         await revoke_key(database, workspace="default", prefix=theirs.split("_")[1])

@@ -144,7 +144,8 @@ async def test_pausing_one_workspace_leaves_the_others(
     app: FastAPI, api: httpx.AsyncClient, database: Database
 ) -> None:
     await database.pool.execute(
-        "INSERT INTO workspaces (id, name, from_email) VALUES ($1, 'other', 'o@example.com')", uuid.uuid4()
+        "INSERT INTO workspaces (id, handle, name, from_email) VALUES ($1, 'other', 'other', 'o@example.com')",
+        uuid.uuid4(),
     )
     await api.post("/api/workspace/pause")
     assert await database.pool.fetchval("SELECT paused_at FROM workspaces WHERE name = 'other'") is None

@@ -75,7 +75,7 @@ async def test_a_provider_that_hangs_does_not_hold_up_another_workspace(shop: Wo
     )  # fmt: skip
     other = uuid7()
     await shop.database.pool.execute(
-        "INSERT INTO workspaces (id, name, from_email) VALUES ($1, 'other', 'other@example.com')", other
+        "INSERT INTO workspaces (id, handle, name, from_email) VALUES ($1, 'other', 'other', 'o@example.com')", other
     )
     async with smtp(always={"MAIL": Act.SILENCE}) as hole, smtp() as well:
         await shop.smtp(hole.port, "hole")
@@ -201,7 +201,7 @@ async def test_an_outage_that_puts_everyone_off_costs_nobody_their_mail(shop: Wo
 async def test_one_workspace_with_a_long_backlog_hardly_delays_anothers_mail(shop: Workshop, redis: Redis) -> None:
     other = uuid7()
     await shop.database.pool.execute(
-        "INSERT INTO workspaces (id, name, from_email) VALUES ($1, 'other', 'other@example.com')", other
+        "INSERT INTO workspaces (id, handle, name, from_email) VALUES ($1, 'other', 'other', 'o@example.com')", other
     )
     await shop.provider()
     theirs = Workshop(shop.database, other, shop.settings)

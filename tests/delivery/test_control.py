@@ -114,7 +114,7 @@ async def test_a_paused_workspace_sends_nothing_until_it_is_resumed(shop: Worksh
     event_id = await shop.event()
     other = uuid.uuid4()
     await shop.database.pool.execute(
-        "INSERT INTO workspaces (id, name, from_email) VALUES ($1, 'other', 'x@example.org')", other
+        "INSERT INTO workspaces (id, handle, name, from_email) VALUES ($1, 'other', 'other', 'x@example.org')", other
     )
     proof = Workshop(shop.database, other, shop.settings)
     await proof.provider()

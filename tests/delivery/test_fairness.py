@@ -37,7 +37,7 @@ def test_never_more_than_asked_for() -> None:
 
 async def test_with_a_backlog_another_workspaces_mail_does_not_wait_behind_it(shop: Workshop) -> None:
     other = uuid7()
-    await shop.database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'other')", other)
+    await shop.database.pool.execute("INSERT INTO workspaces (id, handle, name) VALUES ($1, 'other', 'other')", other)
     await shop.event(*(f"r{n}@example.org" for n in range(300)), due_in_s=-60)
     await shop.event("single@example.org", workspace_id=other)
     claimer = Claimer(shop.database, uuid7(), lease_s=60)

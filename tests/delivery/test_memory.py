@@ -75,6 +75,7 @@ async def _worker(settings: Settings) -> AsyncIterator[int]:
     environment = {
         "DATABASE_URL": settings.database_url.get_secret_value(), "JANUS_ENV": "development",
         "JANUS_SECRET_KEYS": TEST_KEY, "JANUS_PATROL_SECONDS": "0.2", "PATH": os.environ["PATH"],
+        "JANUS_ALLOW_PRIVATE_HOSTS": "true",
     }  # fmt: skip
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-c",

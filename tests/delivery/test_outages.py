@@ -21,7 +21,9 @@ async def test_postgresql_restarts_while_mail_is_leaving(tmp_path: Path, quick: 
         database = await Database.open(server.url("janus"))
         workspace_id = uuid7()
         await database.pool.execute(
-            "INSERT INTO workspaces (id, name, from_email) VALUES ($1, 'default', 'janus@example.com')", workspace_id
+            """INSERT INTO workspaces (id, handle, name, from_email)
+               VALUES ($1, 'default', 'default', 'janus@example.com')""",
+            workspace_id,
         )
         shop = Workshop(database, workspace_id, quick)
         await shop.provider()

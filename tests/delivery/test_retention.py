@@ -171,7 +171,7 @@ async def test_a_crowd_that_must_stay_does_not_keep_the_others_from_going(
 async def test_the_lists_of_the_workspaces_concerned_are_read_anew_and_no_others(shop: Workshop, redis: Redis) -> None:
     cache = ListCache(redis, 60)
     other = uuid7()
-    await shop.database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'other')", other)
+    await shop.database.pool.execute("INSERT INTO workspaces (id, handle, name) VALUES ($1, 'other', 'other')", other)
 
     async def listed(workspace_id: uuid.UUID, page: bytes = b"") -> str:
         async def make() -> bytes:

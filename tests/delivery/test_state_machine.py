@@ -81,7 +81,9 @@ class Delivery(RuleBasedStateMachine):
             "DELETE FROM workspaces"
         )
         self.workspace_id, self.provider_id = uuid7(), uuid7()
-        await self.database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'default')", self.workspace_id)
+        await self.database.pool.execute(
+            "INSERT INTO workspaces (id, handle, name) VALUES ($1, 'default', 'default')", self.workspace_id
+        )
         self.workers = [self._worker() for _ in range(2)]
         self.versions: dict[uuid.UUID, int] = {}  # the event's accepted form
         self.canceled: set[uuid.UUID] = set()  # messages

@@ -63,7 +63,7 @@ async def test_what_no_event_refers_to_goes_a_day_after_it_was_used(shop: Worksh
 
 async def test_an_event_of_another_workspace_keeps_nothing(shop: Workshop, broom: UnusedFiles) -> None:
     other = uuid7()
-    await shop.database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'other')", other)
+    await shop.database.pool.execute("INSERT INTO workspaces (id, handle, name) VALUES ($1, 'other', 'other')", other)
     await keep(shop, b"same")
     await keep(shop, b"same", workspace_id=other)
     await shop.event(attachments=[named(b"same")], workspace_id=other)

@@ -76,7 +76,7 @@ def add_provider(database: Database, workspace_id: uuid.UUID) -> AddProvider:
 async def stranger(app: FastAPI, database: Database) -> AsyncIterator[httpx.AsyncClient]:
     """A client of another workspace, whose name is `other`."""
     await database.pool.execute(
-        "INSERT INTO workspaces (id, name, from_email) VALUES ($1, 'other', 'other@example.com')", uuid7()
+        "INSERT INTO workspaces (id, handle, name, from_email) VALUES ($1, 'other', 'other', 'o@example.com')", uuid7()
     )
     key = await create_key(database, workspace="other", name="test")
     headers = {"Authorization": f"Bearer {key}"}

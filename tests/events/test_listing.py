@@ -7,7 +7,9 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
+from janus_mail.accounts.callers import Caller
 from janus_mail.events import listing
+from janus_mail.models.states import ActorKind
 from janus_mail.storage.database import Database
 from tests.events.conftest import EVENT, YEAR, AddProvider, Schedule, SetState
 
@@ -219,11 +221,10 @@ async def test_a_message_shows_its_attempts_and_its_provider(
 async def test_a_batch_of_statuses_is_counted(
     app: Any, api: httpx.AsyncClient, schedule: Schedule, workspace_id: uuid.UUID
 ) -> None:
-    from janus_mail.accounts.access import Caller
 
     first = await schedule()
     await api.post("/api/events/batch", json={"events": [EVENT] * 2})
     await api.delete(f"/api/events/{first['id']}")
-    caller = Caller(workspace_id, "default", frozenset(), "test")
+    caller = Caller(workspace_id=workspace_id, workspace_name="default", kind=ActorKind.API_KEY, label="test")
     counted = await listing.count_by_status(app.state.context, caller)
     assert {status.value: many for status, many in counted.items() if many} == {"pending": 2, "canceled": 1}

@@ -102,7 +102,7 @@ async def test_without_janus_id_the_message_is_found_by_recipient_and_the_servic
 
 async def test_a_message_of_another_workspace_is_nobodys(shop: Workshop, sendgrid: Service) -> None:
     other = uuid7()
-    await shop.database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'other')", other)
+    await shop.database.pool.execute("INSERT INTO workspaces (id, handle, name) VALUES ($1, 'other', 'other')", other)
     message_id = await message_sent(shop, sendgrid.provider_id, workspace_id=other)
     await sendgrid.tell(event("bounce", message_id, type="bounce"))
     assert [kept["message_id"] for kept in await sendgrid.events()] == [None]

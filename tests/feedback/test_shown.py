@@ -62,7 +62,7 @@ async def test_the_api_shows_what_proved_a_mail_in_doubt(
 
 async def test_another_workspace_sees_none_of_it(shop: Workshop, sendgrid: Service, api: httpx.AsyncClient) -> None:
     other = uuid.uuid4()
-    await shop.database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'other')", other)
+    await shop.database.pool.execute("INSERT INTO workspaces (id, handle, name) VALUES ($1, 'other', 'other')", other)
     message_id = await message_sent(shop, sendgrid.provider_id, workspace_id=other)
     assert (await api.get(f"/api/messages/{message_id}")).status_code == 404
 

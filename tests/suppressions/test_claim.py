@@ -44,7 +44,7 @@ async def test_the_claim_leaves_out_who_is_on_the_list_and_says_why(
 
 async def test_another_workspace_s_list_is_nothing_to_this_one(shop: Workshop, listed: Suppress) -> None:
     other = uuid7()
-    await shop.database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'other')", other)
+    await shop.database.pool.execute("INSERT INTO workspaces (id, handle, name) VALUES ($1, 'other', 'other')", other)
     await listed("ann@example.org", workspace_id=other)
     mine, theirs = await shop.event("ann@example.org"), await shop.event("ann@example.org", workspace_id=other)
     assert await claim(shop) == ["ann@example.org"]

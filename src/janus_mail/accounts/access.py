@@ -2,7 +2,6 @@
 
 import logging
 import re
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -11,13 +10,18 @@ from fastapi import BackgroundTasks, Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from janus_mail.accounts import queries
-from janus_mail.accounts.keys import ALL_SCOPES, ProvenKey, prove_key, touch
-from janus_mail.errors import Forbidden, Unauthorized
+from janus_mail.accounts.access_tokens import looks_like_one, prove_access_token
+from janus_mail.accounts.callers import Caller
+from janus_mail.accounts.keys import ProvenKey, prove_key, touch
+from janus_mail.accounts.permissions import RULES, Action
+from janus_mail.errors import Unauthorized
+from janus_mail.models.states import ActorKind, Role
 from janus_mail.settings import is_loopback
 from janus_mail.storage.database import CONNECTION_LOST
 from janus_mail.telemetry.boot_clock import boot_clock_s
 from janus_mail.telemetry.logs import bind
 from janus_mail.web.context import Context, ContextDep, context_of
+from janus_mail.web.rate_limits import charge_caller, charge_refused
 from janus_mail.web.routes import before_body
 
 _log = logging.getLogger(__name__)
@@ -26,7 +30,7 @@ BEARER: Final = HTTPBearer(
     auto_error=False,
     scheme_name="ApiKey",
     bearerFormat="janus_<prefix>_<secret>",
-    description="`Authorization: Bearer janus_…`. Make a key with `janus keys create --workspace default --name ci`.",
+    description="`Authorization: Bearer janus_…`, a key of the workspace, or an access token of `POST /api/auth/token`.",
 )
 _FOUND: Final = "janus.found_caller"
 # For so long what was found before the body counts after it; a key may be revoked while a slow body comes.
@@ -34,21 +38,6 @@ _FRESH_S: Final = 5.0
 # A proxy on this machine would make the whole world look local.
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls. `label` names them in words: «API key ci», «anonymous»."""
-
-    workspace_id: uuid.UUID
-    workspace_name: str
-    scopes: frozenset[str]
-    label: str
-    anonymous: bool = False
-
-    def may(self, scope: str) -> bool:
-        """`admin` implies every scope."""
-        return scope in self.scopes or "admin" in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +49,14 @@ class _Found:
     stale_key: ProvenKey | None = None
 
 
-def allow(scope: str) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: the caller, who has `scope`. Raises `Unauthorized` (401) or `Forbidden` (403), before the body is
-    read where it is a route's own."""
+def allow(action: Action) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: the caller, who may do `action`. Raises `Unauthorized` (401) or `Forbidden` (403), before the body
+    is read where it is a route's own."""
 
     async def admit(request: Request) -> None:
         found = await _authenticate(context_of(request), request, await BEARER(request))
-        _require(found.caller, scope)
+        await charge_caller(request, found.caller)
+        _require(found.caller, action)
         request.scope[_FOUND] = found
 
     @before_body(admit)
@@ -74,12 +64,13 @@ def allow(scope: str) -> Callable[..., Awaitable[Caller]]:
         context: ContextDep,
         request: Request,
         background: BackgroundTasks,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=[scope])],
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=[RULES[action].scope])],
     ) -> Caller:
         found: _Found | None = request.scope.get(_FOUND)
         if found is None or boot_clock_s() - found.at_s > _FRESH_S:
             found = await _authenticate(context, request, credentials)
-        _require(found.caller, scope)
+            await charge_caller(request, found.caller)
+        _require(found.caller, action)
         if found.stale_key is not None:
             background.add_task(_touch, context, found.stale_key)
         return found.caller
@@ -87,15 +78,18 @@ def allow(scope: str) -> Callable[..., Awaitable[Caller]]:
     return caller
 
 
-async def caller_for_token(context: Context, token: str) -> Caller | None:
-    """The caller whose API key this is, if it is valid."""
+async def caller_for_token(context: Context, request: Request, token: str) -> Caller | None:
+    """The caller whose API key this is, if it is valid. Raises `TooManyRequests`."""
     key = await prove_key(context.database, token)
     if key is None:
+        await charge_refused(request)
         return None
     bind(workspace_id=key.workspace_id)
+    caller = _by_key(key, request)
+    await charge_caller(request, caller)
     if key.stale:
         await _touch(context, key)
-    return _caller(key)
+    return caller
 
 
 async def anonymous_caller(context: Context, request: Request) -> Caller | None:
@@ -106,19 +100,33 @@ async def anonymous_caller(context: Context, request: Request) -> Caller | None:
     name = context.settings.anonymous_workspace
     if name is None or not _is_local(request) or not (_is_own(request) or _is_visit(request)):
         return None
-    workspace_id = await context.database.pool.fetchval(queries.WORKSPACE_BY_NAME, name)
-    if workspace_id is None:
+    row = await context.database.pool.fetchrow(queries.WORKSPACE_CALLED, name)
+    if row is None:
         return None
-    bind(workspace_id=workspace_id)
-    return Caller(workspace_id, name, frozenset(ALL_SCOPES), "anonymous", anonymous=True)
+    bind(workspace_id=row["id"])
+    return Caller(
+        workspace_id=row["id"], workspace_name=row["name"], kind=ActorKind.ANONYMOUS, label="anonymous",
+        address=address_of(request), role=Role.OWNER,
+    )  # fmt: skip
+
+
+def address_of(request: Request) -> str:
+    """Where the request comes from."""
+    return request.client.host if request.client is not None else ""
 
 
 async def _authenticate(context: Context, request: Request, credentials: HTTPAuthorizationCredentials | None) -> _Found:
     if credentials is not None:
-        key = await prove_key(context.database, credentials.credentials)
+        token = credentials.credentials
+        if looks_like_one(token):
+            person = await prove_access_token(context, token, address=address_of(request))
+            if person is None:
+                raise Unauthorized("This access token is not valid, or no longer.", code="invalid_token")
+            return _Found(person, boot_clock_s())
+        key = await prove_key(context.database, token)
         if key is None:
             raise Unauthorized("This API key is unknown, expired or revoked.", code="invalid_token")
-        return _Found(_caller(key), boot_clock_s(), key if key.stale else None)
+        return _Found(_by_key(key, request), boot_clock_s(), key if key.stale else None)
     if "authorization" not in request.headers and _is_own(request) and _sends_only_our_types(request):
         anonymous = await anonymous_caller(context, request)
         if anonymous is not None:
@@ -126,14 +134,17 @@ async def _authenticate(context: Context, request: Request, credentials: HTTPAut
     raise Unauthorized("Send an API key as `Authorization: Bearer <key>`.")
 
 
-def _require(caller: Caller, scope: str) -> None:
+def _require(caller: Caller, action: Action) -> None:
     bind(workspace_id=caller.workspace_id)
-    if not caller.may(scope):
-        raise Forbidden(f"This API key lacks the scope {scope}.", code="insufficient_scope")
+    caller.require(action)
 
 
-def _caller(key: ProvenKey) -> Caller:
-    return Caller(key.workspace_id, key.workspace_name, key.scopes, f"API key {key.name}")
+def _by_key(key: ProvenKey, request: Request) -> Caller:
+    return Caller(
+        workspace_id=key.workspace_id, workspace_name=key.workspace_name, kind=ActorKind.API_KEY,
+        label=f"API key {key.name}", address=address_of(request), scopes=key.scopes, key_id=key.id,
+        rate_limit=key.rate_limit,
+    )  # fmt: skip
 
 
 async def _touch(context: Context, key: ProvenKey) -> None:
@@ -189,4 +200,10 @@ ReadEvents = Annotated[Caller, Depends(allow("events:read"))]
 WriteEvents = Annotated[Caller, Depends(allow("events:write"))]
 ReadProviders = Annotated[Caller, Depends(allow("providers:read"))]
 WriteProviders = Annotated[Caller, Depends(allow("providers:write"))]
-Admin = Annotated[Caller, Depends(allow("admin"))]
+WriteWorkspace = Annotated[Caller, Depends(allow("workspace:write"))]
+ReadMembers = Annotated[Caller, Depends(allow("members:read"))]
+WriteMembers = Annotated[Caller, Depends(allow("members:write"))]
+ReadKeys = Annotated[Caller, Depends(allow("keys:read"))]
+WriteKeys = Annotated[Caller, Depends(allow("keys:write"))]
+ReadAudit = Annotated[Caller, Depends(allow("audit:read"))]
+Erase = Annotated[Caller, Depends(allow("data:erase"))]

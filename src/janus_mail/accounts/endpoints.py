@@ -5,7 +5,7 @@ everything that comes later is for an admin to say.
 """
 
 from janus_mail.accounts import workspace
-from janus_mail.accounts.access import Admin, ReadEvents, WriteEvents
+from janus_mail.accounts.access import ReadEvents, WriteEvents, WriteWorkspace
 from janus_mail.accounts.schemas import Workspace, WorkspaceAnswer, WorkspacePatch
 from janus_mail.web.context import ContextDep
 from janus_mail.web.routes import api_router
@@ -20,7 +20,7 @@ async def get_workspace(context: ContextDep, caller: ReadEvents) -> Workspace:
 
 
 @router.patch("/workspace", summary="Change the workspace")
-async def patch_workspace(context: ContextDep, caller: Admin, patch: WorkspacePatch) -> WorkspaceAnswer:
+async def patch_workspace(context: ContextDep, caller: WriteWorkspace, patch: WorkspacePatch) -> WorkspaceAnswer:
     """Decides what becomes of mail of which nobody knows whether it left; events keep what they were accepted with."""
     changed = await workspace.set_on_uncertain(context, caller, patch.on_uncertain)
     return WorkspaceAnswer(message="Workspace changed.", workspace=changed)

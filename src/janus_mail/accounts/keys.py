@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final
 
 import asyncpg
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts import queries
+from janus_mail.accounts.permissions import ALL_SCOPES
 from janus_mail.errors import InvalidInput, NotFound
 from janus_mail.storage.coalesce import Coalescer, PerDatabase
 from janus_mail.storage.database import Database
-
-ALL_SCOPES: Final = ("events:read", "events:write", "providers:read", "providers:write", "admin")
 
 _LETTERS = string.ascii_letters + string.digits
 _PREFIX_LENGTH = 10
@@ -38,6 +36,7 @@ class ProvenKey:
     scopes: frozenset[str]
     workspace_id: uuid.UUID
     workspace_name: str
+    rate_limit: int | None
     stale: bool
 
 
@@ -94,6 +93,7 @@ async def prove_key(database: Database, key: str) -> ProvenKey | None:
         scopes=frozenset(row["scopes"]),
         workspace_id=row["workspace_id"],
         workspace_name=row["workspace_name"],
+        rate_limit=row["rate_limit"],
         stale=row["stale"],
     )
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from janus_mail.accounts import queries
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.accounts.schemas import Workspace
 from janus_mail.delivery import control
 from janus_mail.errors import NotFound

@@ -6,19 +6,21 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from janus_mail.accounts.access import Caller, caller_for_token
+from janus_mail.accounts.access import caller_for_token
+from janus_mail.accounts.callers import Caller
+from janus_mail.accounts.permissions import RULES, Action
 from janus_mail.compat import queries
 from janus_mail.compat.form_fields import KINDS, MAX_BODY_TEXT, MAX_SUBJECT, InvalidForm, read_form
-from janus_mail.compat.schemas import InvalidPage, NotSent, Refused, Sent, UnderWay
+from janus_mail.compat.schemas import InvalidPage, NotSent, Refused, Sent, TooMany, UnderWay
 from janus_mail.compat.sent_emails import NoSuchPage, SentEmails, page_number, page_of
-from janus_mail.errors import InvalidInput
+from janus_mail.errors import InvalidInput, TooManyRequests
 from janus_mail.events.accept import accept
 from janus_mail.events.wait import wait_until_final
 from janus_mail.models.states import State
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.routing.queries import FIRST_OF_KIND
 from janus_mail.web.context import Context, ContextDep
-from janus_mail.web.errors import REQUEST_ID_HEADER, responses
+from janus_mail.web.errors import RATE_LIMITS, REQUEST_ID_HEADER, RETRY_AFTER, responses
 from janus_mail.web.validation import invalid_input
 
 WAIT_S: Final = 10.0
@@ -77,18 +79,24 @@ def _answers(model: type[BaseModel], meaning: str, **headers: dict[str, Any]) ->
         **responses(405, 413, 503),
         400: _answers(NotSent, "A field is not valid, or the mail was refused, and why."),
         403: _answers(Refused, "The TOKEN is missing, wrong, or lacks the scope."),
+        429: _answers(TooMany, "More than a limit or a quota of mails allows now.", **RETRY_AFTER, **RATE_LIMITS),
     },
 )
 async def send_email(request: Request, context: ContextDep) -> Response:
     """Takes a form and waits up to 10 seconds for what becomes of the mail."""
     try:
         form = await _read(request)
-        caller = await _caller(context, form.get("TOKEN") or request.query_params.get("TOKEN"), "events:write")
+        caller = await _caller(context, request, form.get("TOKEN") or request.query_params.get("TOKEN"), "events:write")
         if isinstance(caller, Refused):
             return _json(caller, 403)
         return await _send(context, caller, form)
     except InvalidForm as error:
         return _json(NotSent(errors=dict(error.errors)), 400)
+    except TooManyRequests as error:
+        response = _json(TooMany(errors={"__all__": [error.message]}), 429)
+        if error.retry_after_s is not None:
+            response.headers["Retry-After"] = str(error.retry_after_s)
+        return response
 
 
 @router.get("/view_sent_emails", include_in_schema=False)
@@ -101,7 +109,7 @@ async def send_email(request: Request, context: ContextDep) -> Response:
             "A page of 10.",
             **{"X-Cache": {"description": "Whether Redis had it.", "schema": {"enum": ["hit", "miss", "bypass"]}}},
         ),
-        **responses(405, 503),
+        **responses(405, 429, 503),
         403: _answers(Refused, "The TOKEN is missing, wrong, or lacks the scope."),
         404: _answers(InvalidPage, "There is no such page."),
     },
@@ -113,7 +121,7 @@ async def view_sent_emails(
     page: Annotated[str, Query(description="From 1 on.")] = "1",
 ) -> Response:
     """Every mail of the workspace, newest first, also what was scheduled through `/api/events`."""
-    caller = await _caller(context, token, "events:read")
+    caller = await _caller(context, request, token, "events:read")
     if isinstance(caller, Refused):
         return _json(caller, 403)
     origin = (context.settings.public_url or str(request.base_url)).rstrip("/")
@@ -148,13 +156,13 @@ async def _send(context: Context, caller: Caller, form: dict[str, str]) -> Respo
     raise InvalidForm({field: [message["last_error"] or f"The mail is {message['state']}."]})
 
 
-async def _caller(context: Context, token: str | None, scope: str) -> Caller | Refused:
+async def _caller(context: Context, request: Request, token: str | None, action: Action) -> Caller | Refused:
     if not token:
         return Refused(message="Token is missing !!")
-    caller = await caller_for_token(context, token)
+    caller = await caller_for_token(context, request, token)
     if caller is None:
         return Refused(message="invalid token !!")
-    return caller if caller.may(scope) else Refused(message=f"This token lacks the scope {scope}.")
+    return caller if caller.may(action) else Refused(message=f"This token lacks the scope {RULES[action].scope}.")
 
 
 async def _read(request: Request) -> dict[str, str]:

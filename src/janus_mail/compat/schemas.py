@@ -28,6 +28,15 @@ class NotSent(BaseModel):
     status: Literal[400] = 400
 
 
+class TooMany(BaseModel):
+    """More than a limit allows now."""
+
+    errors: dict[str, list[str]] = Field(
+        examples=[{"__all__": ["Too many requests of this API key: at most 60 a minute. Try again in 12 seconds."]}]
+    )
+    status: Literal[429] = 429
+
+
 class Refused(BaseModel):
     """The TOKEN does not let in."""
 

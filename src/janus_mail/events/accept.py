@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.delivery.crash_points import reached
 from janus_mail.events.answers import EventOut
 from janus_mail.events.attachments import read_files

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.events.accept import announce
 from janus_mail.events.answers import BatchAnswer, BatchItem, BatchRefusal

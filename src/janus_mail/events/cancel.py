@@ -2,7 +2,7 @@
 
 import uuid
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.delivery import control
 from janus_mail.delivery.control import Canceled
 from janus_mail.delivery.rollup import roll_up

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.delivery import control
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.errors import InvalidInput

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.content.addresses import Mailbox
 from janus_mail.delivery import control
 from janus_mail.delivery.rollup import roll_up

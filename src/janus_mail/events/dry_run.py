@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
+from janus_mail.availability.allowances import Allowances
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.delivery.route import Wish, route
 from janus_mail.events import queries
@@ -53,8 +54,8 @@ async def explain_route(context: Context, workspace_id: uuid.UUID, wish: Wish) -
     """Whom a mail with this wish would be tried with now, and why each other provider is left out."""
     rows = await context.database.pool.fetch(queries.STANDING, workspace_id)
     standings = _standings(rows)
-    lends = context.settings.aws_default_credentials
-    book = ProviderBook(context.database, context.secrets, Timeouts(), lends=lends)
+    allowed = Allowances.of(context.settings)
+    book = ProviderBook(context.database, context.secrets, Timeouts(), allowed=allowed)
     try:
         known = [provider for provider in await book.of(workspace_id) if not provider.removed]
     finally:

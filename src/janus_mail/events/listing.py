@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Query, Request
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.events import queries

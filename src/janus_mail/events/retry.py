@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Literal
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.delivery import control
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.errors import Conflict, NotFound

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.delivery.rollup import status_of
 from janus_mail.errors import NotFound
 from janus_mail.events import queries

@@ -5,7 +5,7 @@ import re
 import uuid
 from collections.abc import Iterable
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.events import queries
 from janus_mail.web.context import Context
 

@@ -23,3 +23,6 @@ class ApiKey(Keyed, Stamped, Base):
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    rate_limit: Mapped[int | None]  # requests a minute, instead of the server's for each class; 0: no limit
+    created_by: Mapped[str | None]  # in words
+    successor_id: Mapped[uuid.UUID | None]  # the key that replaces it, which expires after their overlap

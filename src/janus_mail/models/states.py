@@ -129,6 +129,33 @@ class SuppressionReason(StrEnum):
     MANUAL = "manual"  # a person said so
 
 
+class Role(StrEnum):
+    """What a person is in a workspace, the mightiest first. `accounts/permissions.py` says what each may do."""
+
+    OWNER = "owner"
+    EDITOR = "editor"
+    VIEWER = "viewer"
+
+
+class LinkPurpose(StrEnum):
+    """What a mailed or printed link is for."""
+
+    SET_UP = "set_up"  # makes the first account, of the administrator
+    CONFIRM = "confirm"  # the address of a new account
+    RESET = "reset"  # a forgotten password
+    CHANGE_EMAIL = "change_email"  # the new address of an account
+
+
+class ActorKind(StrEnum):
+    """Who did what the audit log says."""
+
+    USER = "user"
+    API_KEY = "api_key"
+    ANONYMOUS = "anonymous"  # on this machine, under `make run`
+    COMMAND = "command"  # `janus …`
+    SYSTEM = "system"  # Janus by itself
+
+
 def one_of(column: str, words: type[StrEnum]) -> str:
     """The check constraint that keeps a column to an enum's words."""
     return f"{column} IN ({', '.join(repr(word.value) for word in words)})"

@@ -39,7 +39,7 @@ from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show, show_part
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.times import zone_choices
-from janus_mail.pages.visit import OurForm, Visit, VisitDep, read_form, text_of
+from janus_mail.pages.visit import EditVisit, OurForm, Visit, read_form, text_of
 from janus_mail.pages.ways import Ways, ways
 from janus_mail.pages.words import ON_UNCERTAIN, count
 from janus_mail.web.idempotency import once_only
@@ -53,7 +53,7 @@ _OLD_FORM = Problem("", "This page had grown old. Please look at it once more an
 
 
 @router.get("/add")
-async def add_page(visit: VisitDep, again: uuid.UUID | None = None) -> Response:
+async def add_page(visit: EditVisit, again: uuid.UUID | None = None) -> Response:
     """An empty form, or with `again` one that holds an earlier event's content."""
     if again is None:
         return await _show(visit, AddForm.blank(visit.clock))
@@ -65,7 +65,7 @@ async def add_page(visit: VisitDep, again: uuid.UUID | None = None) -> Response:
 
 
 @router.post("/add")
-async def add(visit: VisitDep) -> Response:
+async def add(visit: EditVisit) -> Response:
     sent, ours = await read_form(visit, max_files=MOST_SENT)
     form = AddForm.sent(sent, visit.clock)
     uploads = shown_by(await read_uploads(sent), form["email_html"])
@@ -84,7 +84,7 @@ async def add(visit: VisitDep) -> Response:
 
 
 @router.post("/add/first")
-async def add_first(visit: VisitDep, _form: OurForm) -> Response:
+async def add_first(visit: EditVisit, _form: OurForm) -> Response:
     """A mail to see how it goes, into the sandbox."""
     event = await accept(
         visit.context,
@@ -100,14 +100,14 @@ async def add_first(visit: VisitDep, _form: OurForm) -> Response:
 
 
 @router.post("/add/recipients")
-async def recipients_part(visit: VisitDep, sent: OurForm) -> Response:
+async def recipients_part(visit: EditVisit, sent: OurForm) -> Response:
     """How the recipients were read, while they are typed."""
     read = read_recipients(AddForm.sent(sent, visit.clock)["recipients"])
     return show_part(visit, "parts/recipients_update.html", **_read_words(read))
 
 
 @router.post("/add/check")
-async def happens_part(visit: VisitDep, sent: OurForm) -> Response:
+async def happens_part(visit: EditVisit, sent: OurForm) -> Response:
     """What will happen, while the form is filled in."""
     form = AddForm.sent(sent, visit.clock)
     facts = await _facts(visit)

@@ -17,7 +17,7 @@ from janus_mail.pages.events_page import PERIODS, Filters
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.times import number
-from janus_mail.pages.visit import OurForm, VisitDep, text_of
+from janus_mail.pages.visit import EditVisit, OurForm, text_of
 from janus_mail.pages.words import STATUSES, count
 
 router = APIRouter()
@@ -27,7 +27,7 @@ _FIELDS = ("status", "q", "recipient", "provider", "tag", "expected_after", "exp
 
 
 @router.get("/cancel")
-async def ask(visit: VisitDep) -> Response:
+async def ask(visit: EditVisit) -> Response:
     """How much would be canceled. What is scheduled while the question is open stays."""
     filters = Filters.read(visit.request.query_params)
     if filters == Filters():
@@ -60,7 +60,7 @@ async def ask(visit: VisitDep) -> Response:
 
 
 @router.post("/cancel")
-async def cancel(visit: VisitDep, form: OurForm) -> Response:
+async def cancel(visit: EditVisit, form: OurForm) -> Response:
     """Raises `InvalidInput` for a form without a filter."""
     fields = {name: value for name in _FIELDS if (value := text_of(form, name).strip())}
     # When the question was asked bounds the answer; it does not say what is meant.

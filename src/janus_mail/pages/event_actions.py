@@ -12,7 +12,7 @@ from janus_mail.events.retry import resolve, retry, send_now
 from janus_mail.events.show import read_message
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to
-from janus_mail.pages.visit import OurForm, VisitDep, text_of
+from janus_mail.pages.visit import EditVisit, OurForm, text_of
 
 router = APIRouter()
 
@@ -20,13 +20,13 @@ _NOTHING = Flash("nothing_changed")
 
 
 @router.post("/events/{event_id}/cancel")
-async def cancel_event(visit: VisitDep, event_id: uuid.UUID, _form: OurForm) -> Response:
+async def cancel_event(visit: EditVisit, event_id: uuid.UUID, _form: OurForm) -> Response:
     done = await cancel(visit.context, visit.caller, event_id)
     return go_to(visit, f"/events/{event_id}", Flash("canceled", (done.canceled, done.too_late)))
 
 
 @router.post("/events/{event_id}/retry")
-async def retry_event(visit: VisitDep, event_id: uuid.UUID, _form: OurForm) -> Response:
+async def retry_event(visit: EditVisit, event_id: uuid.UUID, _form: OurForm) -> Response:
     try:
         done = Flash("retried", (await retry(visit.context, visit.caller, event_id),))
     except Conflict:
@@ -35,7 +35,7 @@ async def retry_event(visit: VisitDep, event_id: uuid.UUID, _form: OurForm) -> R
 
 
 @router.post("/events/{event_id}/send-now")
-async def send_event_now(visit: VisitDep, event_id: uuid.UUID, _form: OurForm) -> Response:
+async def send_event_now(visit: EditVisit, event_id: uuid.UUID, _form: OurForm) -> Response:
     try:
         done = Flash("sent_now", (await send_now(visit.context, visit.caller, event_id),))
     except Conflict:
@@ -44,7 +44,7 @@ async def send_event_now(visit: VisitDep, event_id: uuid.UUID, _form: OurForm) -
 
 
 @router.post("/messages/{message_id}/resolve")
-async def resolve_message(visit: VisitDep, message_id: uuid.UUID, form: OurForm) -> Response:
+async def resolve_message(visit: EditVisit, message_id: uuid.UUID, form: OurForm) -> Response:
     outcome = _outcome(text_of(form, "outcome"))
     message = await read_message(visit.context, visit.caller, message_id)
     try:

@@ -9,8 +9,6 @@ from typing import Self
 from janus_mail.pages.times import number
 from janus_mail.pages.words import count
 
-COOKIE = "janus_done"
-
 _WRITTEN = re.compile(r"([a-z_]{1,40})((?:\.[0-9]{1,9}){0,2})")
 
 

@@ -19,7 +19,7 @@ from janus_mail.pages import queries
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.letter import Enclosed, Letter, apart, read_file, read_html, read_letter
 from janus_mail.pages.rendering import go_to, show, show_foreign
-from janus_mail.pages.visit import OurForm, Visit, VisitDep
+from janus_mail.pages.visit import EditVisit, OurForm, Visit, VisitDep
 from janus_mail.providers.registry import KINDS
 from janus_mail.web.download import download as saved_as
 from janus_mail.web.pages_of import decode_cursor, encode_cursor
@@ -153,7 +153,7 @@ async def attachment(visit: VisitDep, mail_id: uuid.UUID, place: int) -> Respons
 
 
 @router.post("/mailbox/empty")
-async def empty_mailbox(visit: VisitDep, up_to: uuid.UUID, _form: OurForm) -> Response:
+async def empty_mailbox(visit: EditVisit, up_to: uuid.UUID, _form: OurForm) -> Response:
     """What was caught after the question was asked stays."""
     gone = await visit.context.database.pool.fetchval(queries.EMPTY_MAILBOX, visit.caller.workspace_id, up_to)
     return go_to(visit, "/mailbox", Flash("mailbox_emptied", (gone,)))

@@ -11,7 +11,7 @@ from janus_mail.pages.flash import Flash
 from janus_mail.pages.provider_form import Problem, ProviderForm
 from janus_mail.pages.provider_words import saved
 from janus_mail.pages.rendering import go_to, show
-from janus_mail.pages.visit import Visit, VisitDep, read_form
+from janus_mail.pages.visit import EditProvidersVisit, Visit, read_form
 from janus_mail.providers.registry import KINDS
 from janus_mail.routing.create import accept_provider
 from janus_mail.routing.read import list_providers
@@ -30,20 +30,20 @@ class _Choice:
 
 
 @router.get("/providers/add")
-async def choose(visit: VisitDep) -> Response:
+async def choose(visit: EditProvidersVisit) -> Response:
     kinds = [_Choice(kind.kind, kind.label, kind.about) for kind in KINDS.values()]
     first_real = _all_sandboxes(await _route(visit))
     return await show(visit, "provider_kinds.html", nav="providers", kinds=kinds, first_real=first_real)
 
 
 @router.get("/providers/add/{kind}")
-async def add_page(visit: VisitDep, kind: str) -> Response:
+async def add_page(visit: EditProvidersVisit, kind: str) -> Response:
     route = await _route(visit)
     return await _show(visit, _blank(kind, route), route)
 
 
 @router.post("/providers/add/{kind}")
-async def add(visit: VisitDep, kind: str) -> Response:
+async def add(visit: EditProvidersVisit, kind: str) -> Response:
     sent, ours = await read_form(visit)
     route = await _route(visit)
     form = _blank(kind, route)

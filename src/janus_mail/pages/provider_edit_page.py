@@ -15,7 +15,7 @@ from janus_mail.pages.provider_add_page import OLD_FORM
 from janus_mail.pages.provider_form import Problem, ProviderForm
 from janus_mail.pages.provider_words import checked, saved
 from janus_mail.pages.rendering import go_to, show
-from janus_mail.pages.visit import OurForm, Visit, VisitDep, read_form, text_of
+from janus_mail.pages.visit import EditProvidersVisit, OurForm, Visit, read_form, text_of
 from janus_mail.providers.registry import KINDS
 from janus_mail.routing.change import change_provider, remove_provider, renew_hook
 from janus_mail.routing.read import read_provider
@@ -37,13 +37,13 @@ class Hook:
 
 
 @router.get("/providers/{provider_id}/edit")
-async def edit_page(visit: VisitDep, provider_id: uuid.UUID) -> Response:
+async def edit_page(visit: EditProvidersVisit, provider_id: uuid.UUID) -> Response:
     provider = await _read(visit, provider_id)
     return await _show(visit, provider, ProviderForm.of(provider))
 
 
 @router.post("/providers/{provider_id}/edit")
-async def edit(visit: VisitDep, provider_id: uuid.UUID) -> Response:
+async def edit(visit: EditProvidersVisit, provider_id: uuid.UUID) -> Response:
     sent, ours = await read_form(visit)
     provider = await _read(visit, provider_id)
     form = ProviderForm.of(provider)
@@ -66,20 +66,20 @@ async def edit(visit: VisitDep, provider_id: uuid.UUID) -> Response:
 
 
 @router.post("/providers/{provider_id}/verify")
-async def verify(visit: VisitDep, provider_id: uuid.UUID, _form: OurForm) -> Response:
+async def verify(visit: EditProvidersVisit, provider_id: uuid.UUID, _form: OurForm) -> Response:
     provider = await verify_provider(visit.context, visit.caller.workspace_id, provider_id)
     done = "no_way_to_ask" if provider.verification is None else "asked"
     return go_to(visit, f"/providers/{provider_id}/edit", Flash(done))
 
 
 @router.post("/providers/{provider_id}/hook-token")
-async def new_hook(visit: VisitDep, provider_id: uuid.UUID, _form: OurForm) -> Response:
+async def new_hook(visit: EditProvidersVisit, provider_id: uuid.UUID, _form: OurForm) -> Response:
     await renew_hook(visit.context, visit.caller.workspace_id, provider_id)
     return go_to(visit, f"/providers/{provider_id}/edit", Flash("hook_renewed"))
 
 
 @router.post("/providers/{provider_id}/remove")
-async def remove(visit: VisitDep, provider_id: uuid.UUID, _form: OurForm) -> Response:
+async def remove(visit: EditProvidersVisit, provider_id: uuid.UUID, _form: OurForm) -> Response:
     await remove_provider(visit.context, visit.caller.workspace_id, provider_id)
     return go_to(visit, "/providers", Flash("provider_removed"))
 

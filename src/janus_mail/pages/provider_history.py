@@ -10,7 +10,7 @@ from starlette.responses import Response
 from janus_mail.pages.circuit_words import cause, course, headline
 from janus_mail.pages.rendering import show
 from janus_mail.pages.timeline import Step
-from janus_mail.pages.visit import VisitDep
+from janus_mail.pages.visit import ProvidersVisit
 from janus_mail.routing.incidents import list_incidents
 from janus_mail.routing.read import read_provider
 from janus_mail.web.pages_of import PageRequest, decode_cursor
@@ -33,7 +33,7 @@ class ShownIncident:
 
 
 @router.get("/providers/{provider_id}/history")
-async def history_page(visit: VisitDep, provider_id: uuid.UUID, cursor: str = "") -> Response:
+async def history_page(visit: ProvidersVisit, provider_id: uuid.UUID, cursor: str = "") -> Response:
     context, workspace_id = visit.context, visit.caller.workspace_id
     page = PageRequest(PAGE, decode_cursor(cursor) if cursor else None)
     provider = await read_provider(context.database, context.secrets, workspace_id, provider_id)

@@ -11,7 +11,7 @@ from janus_mail.pages import queries
 from janus_mail.pages.provider_form import Problem
 from janus_mail.pages.provider_words import tested
 from janus_mail.pages.rendering import go_to, show
-from janus_mail.pages.visit import OurForm, Visit, VisitDep, text_of
+from janus_mail.pages.visit import EditProvidersVisit, OurForm, Visit, text_of
 from janus_mail.routing.read import read_provider
 from janus_mail.routing.schemas import Provider, ProviderTest
 from janus_mail.routing.try_out import read_test, send_test
@@ -33,13 +33,13 @@ class TestForm(dict[str, str]):
 
 
 @router.get("/providers/{provider_id}/test")
-async def trial_page(visit: VisitDep, provider_id: uuid.UUID, mail: uuid.UUID | None = None) -> Response:
+async def trial_page(visit: EditProvidersVisit, provider_id: uuid.UUID, mail: uuid.UUID | None = None) -> Response:
     provider = await _read(visit, provider_id)
     return await _show(visit, provider, _form(await _own_sender(visit), ""), mail)
 
 
 @router.post("/providers/{provider_id}/test")
-async def try_out(visit: VisitDep, provider_id: uuid.UUID, sent: OurForm) -> Response:
+async def try_out(visit: EditProvidersVisit, provider_id: uuid.UUID, sent: OurForm) -> Response:
     provider = await _read(visit, provider_id)
     form = _form(text_of(sent, "to").strip(), text_of(sent, "from_email").strip())
     try:

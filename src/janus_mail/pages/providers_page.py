@@ -24,7 +24,7 @@ from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.route import providers_of
 from janus_mail.pages.spark import Spark, spark
 from janus_mail.pages.times import Clock, milliseconds, number
-from janus_mail.pages.visit import OurForm, Visit, VisitDep, text_of
+from janus_mail.pages.visit import EditProvidersVisit, OurForm, ProvidersVisit, Visit, text_of
 from janus_mail.pages.words import DIAL, ORDINALS, PASSED_ON, REFUSED, Look, saying, saying_when_asked
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.registry import KINDS
@@ -68,7 +68,7 @@ class ShownProvider:
 
 
 @router.get("/providers")
-async def providers_page(visit: VisitDep) -> Response:
+async def providers_page(visit: ProvidersVisit) -> Response:
     workspace_id = visit.caller.workspace_id
     providers = await _route(visit)
     pool = visit.context.database.pool
@@ -99,7 +99,7 @@ async def providers_page(visit: VisitDep) -> Response:
 
 
 @router.post("/providers/{provider_id}/move")
-async def move(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+async def move(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
     """One place up or down."""
     order = [provider.id for provider in await _route(visit)]
     if provider_id in order:
@@ -112,7 +112,7 @@ async def move(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Respon
 
 
 @router.post("/providers/order")
-async def order(visit: VisitDep, form: OurForm) -> Response:
+async def order(visit: EditProvidersVisit, form: OurForm) -> Response:
     """As somebody dragged them: every provider's id, with commas between them."""
     try:
         ids = [uuid.UUID(text) for text in text_of(form, "order").split(",")]
@@ -125,20 +125,20 @@ async def order(visit: VisitDep, form: OurForm) -> Response:
 
 
 @router.post("/providers/{provider_id}/switch")
-async def switch(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+async def switch(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
     on = text_of(form, "enabled") == "on"
     await change_provider(visit.context, visit.caller.workspace_id, provider_id, {"enabled": on})
     return _back(visit, provider_id, "switched_on" if on else "switched_off")
 
 
 @router.post("/providers/{provider_id}/dial")
-async def turn_the_dial(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+async def turn_the_dial(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
     await change_provider(visit.context, visit.caller.workspace_id, provider_id, _dial(form))
     return _back(visit, provider_id, "dial_turned")
 
 
 @router.post("/providers/{provider_id}/circuit")
-async def switch_the_circuit(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+async def switch_the_circuit(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
     """«Stop using it», «Use it again»."""
     opens = text_of(form, "state") == "open"
     try:
@@ -152,7 +152,7 @@ async def switch_the_circuit(visit: VisitDep, provider_id: uuid.UUID, form: OurF
 
 
 @router.post("/providers/{provider_id}/limits")
-async def limit(visit: VisitDep, provider_id: uuid.UUID, form: OurForm) -> Response:
+async def limit(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
     await change_provider(visit.context, visit.caller.workspace_id, provider_id, _typed_limits(form))
     return _back(visit, provider_id, "limited")
 

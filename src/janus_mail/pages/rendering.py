@@ -7,12 +7,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from janus_mail.pages import csrf, times, words
+from janus_mail.pages import cookies, times, words
 from janus_mail.pages.assets import address
-from janus_mail.pages.flash import COOKIE as FLASH_COOKIE
+from janus_mail.pages.cookies import delete_cookie, read_cookie, set_cookie
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.pulse import read_pulse, up_to_most
-from janus_mail.pages.visit import THEMES, Visit, guard
+from janus_mail.pages.visit import THEMES, Arrival, Visit
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -51,41 +51,42 @@ def environment() -> Environment:
     return made
 
 
-async def show(visit: Visit, template: str, *, status: int = 200, nav: str = "", **values: Any) -> HTMLResponse:
-    """A whole page."""
-    pulse = await read_pulse(visit)
-    flash = None if visit.is_update else Flash.read(visit.request.cookies.get(FLASH_COOKIE))
+async def show(arrival: Arrival, template: str, *, status: int = 200, nav: str = "", **values: Any) -> HTMLResponse:
+    """A whole page. Who is in a workspace has its navigation around it; `{% extends frame %}` fits both."""
+    request = arrival.request
+    inside = _inside(arrival)
+    flash = None if arrival.is_update else Flash.read(read_cookie(request, cookies.FLASH))
+    frame: dict[str, Any] = {"frame": "gate.html"}
+    if inside is not None:
+        pulse = await read_pulse(inside)
+        frame = {
+            "frame": "page.html", "nav": nav, "pulse": pulse.words, "caught": pulse.caught, "parked": pulse.parked,
+            "waiting": pulse.waiting, "paused_at": pulse.paused_at,
+        }  # fmt: skip
     response = _answer(
-        visit,
+        arrival,
         template,
         status,
-        {
-            "nav": nav,
-            "pulse": pulse.words,
-            "caught": pulse.caught,
-            "parked": pulse.parked,
-            "waiting": pulse.waiting,
-            "paused_at": pulse.paused_at,
-            "theme": visit.theme,
+        frame
+        | {
+            "theme": arrival.theme,
             "themes": list(THEMES.items()),
-            "here": visit.here if visit.request.method == "GET" else visit.request.url.path,
+            "here": arrival.here if request.method == "GET" else request.url.path,
             # A page that answers a form is not asked for again.
-            "zone": visit.clock.zone.key if visit.request.method == "GET" else None,
+            "zone": arrival.clock.zone.key if request.method == "GET" else None,
             "moving": False,
             "flash": flash,
         }
         | values,
     )
-    if csrf.COOKIE not in visit.request.cookies:
-        response.set_cookie(
-            csrf.COOKIE, visit.csrf_seed, httponly=True, samesite="lax", secure=visit.request.url.scheme == "https"
-        )
+    if read_cookie(request, cookies.CSRF) is None:
+        set_cookie(request, response, cookies.CSRF, arrival.csrf_seed)
     if flash is not None:
-        response.delete_cookie(FLASH_COOKIE, httponly=True, samesite="lax")
+        delete_cookie(request, response, cookies.FLASH)
     return response
 
 
-def show_part(visit: Visit, template: str, **values: Any) -> HTMLResponse:
+def show_part(visit: Arrival, template: str, **values: Any) -> HTMLResponse:
     """A piece that htmx puts into a page."""
     return _answer(visit, template, 200, values)
 
@@ -107,28 +108,32 @@ def show_foreign(content: str, *, html: bool) -> Response:
     )
 
 
-def go_to(visit: Visit, path: str, flash: Flash | None = None) -> RedirectResponse:
+def go_to(arrival: Arrival, path: str, flash: Flash | None = None) -> RedirectResponse:
     """After a form: the page that shows what it did."""
     response = RedirectResponse(path, 303, _HEADERS)
     if flash is not None:
-        response.set_cookie(
-            FLASH_COOKIE, flash.written(), max_age=60, httponly=True, samesite="lax",
-            secure=visit.request.url.scheme == "https",
-        )  # fmt: skip
+        set_cookie(arrival.request, response, cookies.FLASH, flash.written(), max_age_s=60)
     return response
 
 
-def _answer(visit: Visit, template: str, status: int, values: dict[str, Any]) -> HTMLResponse:
-    html = (
-        environment()
-        .get_template(template)
-        .render(
-            values
-            | {
-                "clock": visit.clock,
-                "caller": visit.caller,
-                "csrf_token": guard(visit.context).token(visit.csrf_seed),
-            }
-        )
-    )
-    return HTMLResponse(html, status, _HEADERS)
+def _inside(arrival: Arrival) -> Visit | None:
+    """The same as a visit of the workspace that whoever is signed in sees."""
+    if isinstance(arrival, Visit):
+        return arrival
+    if arrival.session is None or arrival.session.caller is None:
+        return None
+    return Visit(
+        request=arrival.request, context=arrival.context, session=arrival.session, clock=arrival.clock,
+        csrf_seed=arrival.csrf_seed, caller=arrival.session.caller,
+    )  # fmt: skip
+
+
+def _answer(arrival: Arrival, template: str, status: int, values: dict[str, Any]) -> HTMLResponse:
+    inside = _inside(arrival)
+    always = {
+        "clock": arrival.clock,
+        "caller": inside.caller if inside is not None else None,
+        "person": arrival.session.person if arrival.session is not None else None,
+        "csrf_token": arrival.csrf_token,
+    }
+    return HTMLResponse(environment().get_template(template).render(values | always), status, _HEADERS)

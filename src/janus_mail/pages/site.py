@@ -1,13 +1,15 @@
 """All of the pages, put into the application."""
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from janus_mail.pages import (
     add_page,
     cancel_page,
+    cookies,
     event_actions,
     event_page,
     events_page,
@@ -22,9 +24,19 @@ from janus_mail.pages import (
     suppressions_page,
 )
 from janus_mail.pages.assets import MOUNTED_AT, Assets
+from janus_mail.pages.cookies import delete_cookie, set_cookie
 from janus_mail.pages.pulse import read_pulse
 from janus_mail.pages.rendering import go_to, show_apart, show_part
-from janus_mail.pages.visit import THEME_COOKIE, THEMES, OurForm, VisitDep, our_path, text_of
+from janus_mail.pages.visit import (
+    NO_WORKSPACE,
+    SIGN_IN_NEEDED,
+    THEMES,
+    ArrivalDep,
+    OurForm,
+    VisitDep,
+    our_path,
+    text_of,
+)
 from janus_mail.web import errors
 from janus_mail.web.errors import ErrorBody
 
@@ -39,10 +51,8 @@ _HEADLINES: Mapping[int, tuple[str, str]] = {
     413: ("That is too much", "Go back and send less."),
     503: ("Not now", "Mail that was accepted still leaves on time. Load this page again in a moment."),
 }
-_CLOSED = (
-    "Start Janus with `make run` and open it on the same machine, by the name localhost. Everywhere else the pages "
-    "stay closed until there are accounts; programs use the API with a key."
-)
+# The code of an error that is none to who is shown the way.
+_WAYS_IN: Mapping[str, str] = {SIGN_IN_NEEDED: "/login", NO_WORKSPACE: "/workspaces/new"}
 
 _router = APIRouter()
 
@@ -78,28 +88,38 @@ async def pulse_part(visit: VisitDep) -> Response:
 
 
 @_router.post("/theme")
-async def choose_theme(visit: VisitDep, form: OurForm) -> Response:
+async def choose_theme(arrival: ArrivalDep, form: OurForm) -> Response:
     """Light, dark, or as the system: kept by the browser."""
     theme = text_of(form, "theme")
-    response = go_to(visit, our_path(text_of(form, "back")))
+    response = go_to(arrival, our_path(text_of(form, "back")))
     if theme in THEMES and theme:
-        secure = visit.request.url.scheme == "https"
-        response.set_cookie(THEME_COOKIE, theme, max_age=_A_YEAR_S, httponly=True, samesite="lax", secure=secure)
+        set_cookie(arrival.request, response, cookies.THEME, theme, max_age_s=_A_YEAR_S)
     else:
-        response.delete_cookie(THEME_COOKIE, httponly=True, samesite="lax")
+        delete_cookie(arrival.request, response, cookies.THEME)
     return response
 
 
 def error_page(request: Request, status: int, error: ErrorBody) -> Response:
     """An error as a page: what happened, and the way on."""
+    if error.code in _WAYS_IN:
+        return _lead(request, _WAYS_IN[error.code])
     headline, advice = _HEADLINES.get(status, ("Something went wrong", ""))
-    closed = error.code == "pages_closed"
     return show_apart(
         "error.html",
         status,
         headline=headline,
         sentence=error.error,
-        advice=_CLOSED if closed else advice,
-        way_on=None if closed or status >= 500 else ("/", "All events"),
+        advice=advice,
+        way_on=None if status >= 500 else ("/", "All events"),
         request_id=error.request_id if status >= 500 else None,
     )
+
+
+def _lead(request: Request, way_in: str) -> Response:
+    """To where one signs in, and from there back to the page that was asked for."""
+    here = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    known = request.method == "GET" and "hx-request" not in request.headers
+    target = f"{way_in}?{urlencode({'next': here})}" if known and here != "/" else way_in
+    if "hx-request" in request.headers:
+        return Response(status_code=401, headers={"HX-Redirect": target})
+    return RedirectResponse(target, 303)

@@ -17,7 +17,7 @@ from janus_mail.models.states import SuppressionReason
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.times import number
-from janus_mail.pages.visit import OurForm, OurFormWithFile, Visit, VisitDep, text_of
+from janus_mail.pages.visit import EditVisit, OurForm, OurFormWithFile, Visit, VisitDep, text_of
 from janus_mail.pages.words import REASONS, count, shortened
 from janus_mail.suppressions.add_by_hand import add_by_hand
 from janus_mail.suppressions.export_csv import AS_FILE, MEDIA_TYPE, export_csv
@@ -104,7 +104,7 @@ async def where_the_forms_are(visit: VisitDep) -> Response:
 
 
 @router.post("/suppressions/add")
-async def add(visit: VisitDep, form: OurForm) -> Response:
+async def add(visit: EditVisit, form: OurForm) -> Response:
     typed = Typed.sent(form)
     try:
         done, _ = await add_by_hand(visit.context, visit.caller, typed.read())
@@ -124,7 +124,7 @@ async def export(visit: VisitDep) -> Response:
 
 
 @router.post("/suppressions/import")
-async def import_file(visit: VisitDep, form: OurFormWithFile) -> Response:
+async def import_file(visit: EditVisit, form: OurFormWithFile) -> Response:
     file = form.get("file")
     data = await file.read() if isinstance(file, UploadFile) else b""
     permissive = text_of(form, "mode") == "permissive"
@@ -140,7 +140,7 @@ async def import_file(visit: VisitDep, form: OurFormWithFile) -> Response:
 
 
 @router.post("/suppressions/{suppression_id}/remove")
-async def remove(visit: VisitDep, suppression_id: UUID, _form: OurForm) -> Response:
+async def remove(visit: EditVisit, suppression_id: UUID, _form: OurForm) -> Response:
     try:
         await remove_suppression(visit.context.database, visit.caller.workspace_id, str(suppression_id))
         done = Flash("unsuppressed")

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import Body, Path, Query, Response
 
-from janus_mail.accounts.access import Caller, ReadProviders, WriteProviders
+from janus_mail.accounts.access import ReadProviders, WriteProviders
+from janus_mail.accounts.callers import Caller
 from janus_mail.providers.registry import KINDS, config_schema
 from janus_mail.routing import change, read
 from janus_mail.routing.create import accept_provider

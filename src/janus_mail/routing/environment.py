@@ -70,7 +70,7 @@ async def keep_environment_provider(database: Database, secrets: SecretBox, sett
 
 
 async def _remove(connection: Connection) -> None:
-    workspace_id = await connection.fetchval(queries.WORKSPACE_NAMED, DEFAULT_WORKSPACE)
+    workspace_id = await connection.fetchval(queries.WORKSPACE_CALLED, DEFAULT_WORKSPACE)
     if workspace_id is None:
         return
     await connection.execute(queries.LOCK_WORKSPACE, workspace_id)

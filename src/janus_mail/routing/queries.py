@@ -4,12 +4,12 @@
 # NO KEY, because accepting an event refers to the row meanwhile. $1 workspace.
 LOCK_WORKSPACE = "SELECT FROM workspaces WHERE id = $1 FOR NO KEY UPDATE"
 
-# $1 id, $2 name, $3 from_email, $4 from_name; a workspace that is there stays as it is.
+# $1 id, $2 handle and name, $3 from_email, $4 from_name; a workspace that is there stays as it is.
 MAKE_WORKSPACE = """
-    INSERT INTO workspaces (id, name, from_email, from_name) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (name) DO NOTHING"""
+    INSERT INTO workspaces (id, handle, name, from_email, from_name) VALUES ($1, $2, $2, $3, $4)
+    ON CONFLICT (handle) DO NOTHING"""
 
-WORKSPACE_NAMED = "SELECT id FROM workspaces WHERE name = $1"
+WORKSPACE_CALLED = "SELECT id FROM workspaces WHERE handle = $1"
 
 # $1 workspace, $2 from_email, $3 from_name.
 SET_MISSING_SENDER = """

@@ -50,6 +50,6 @@ async def hold_workspace(
 ) -> uuid.UUID:
     """The same in a transaction, whose own the row is until it ends: processes that start together take turns."""
     await connection.execute(queries.MAKE_WORKSPACE, uuid7(), name, from_email, from_name)
-    workspace_id: uuid.UUID = await connection.fetchval(queries.WORKSPACE_NAMED, name)
+    workspace_id: uuid.UUID = await connection.fetchval(queries.WORKSPACE_CALLED, name)
     await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
     return workspace_id

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.suppressions.add import Found, suppress

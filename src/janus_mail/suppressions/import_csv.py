@@ -7,7 +7,7 @@ from typing import Final
 
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.errors import Detail, InvalidInput, Unavailable
 from janus_mail.storage.coalesce import PerDatabase
 from janus_mail.storage.database import Database
