@@ -21,19 +21,21 @@ help: ## List the targets
 run: $(RUN_STAMP) ## Run everything for a first try. PORT=8000 JANUS_DATA_DIR=.janus; Ctrl-C stops all
 	@exec $(JANUS) dev --tied-to-parent
 
-test: lint browser ## Prove everything: lint, types, import floors, tests on a real PostgreSQL, Redis and browser
+test: lint browser ## Prove everything: lint, types, known vulnerabilities, tests on a real PostgreSQL, Redis and browser
 	@echo "==> Tests"
 	@$(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 faults: $(DEV_STAMP) ## Strike random faults under load and judge what became of the mail: ROUNDS=50 SEED=1 OUT=table.md
 	@$(PY) -m tests.faults.rounds --rounds $${ROUNDS:-50} $${SEED:+--seed $$SEED} $${OUT:+--out $$OUT}
 
-lint: $(DEV_STAMP) ## Format, lint, types and import floors
-	@echo "==> Lint, format, types, import floors"
+lint: $(DEV_STAMP) ## Format, lint, types, import floors, the Dockerfile, known vulnerabilities of what is pinned
+	@echo "==> Lint, format, types, import floors, Dockerfile, known vulnerabilities"
 	@$(PY) -m ruff check
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/hadolint Dockerfile
+	@$(PY) -m tests.audit_dependencies
 
 format: $(DEV_STAMP) ## Put the code into the form that lint asks for
 	@$(PY) -m ruff check --fix
