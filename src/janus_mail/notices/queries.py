@@ -1,0 +1,50 @@
+"""The SQL of telling owners that a provider takes no mail."""
+
+from typing import Final
+
+# Where a circuit opened that was closed, because it failed or refused us, and nobody was told yet. What a person did
+# they know, and a rest that a provider asks for ends by itself. `lately`: its owners heard of it a moment ago.
+# $1 the least id that one of the last hour can have, $2 seconds for which one mail is enough, $3 how many.
+UNTOLD: Final = """
+    SELECT i.id, i.workspace_id, i.provider_id, i.sender_domain, i.cause, i.reason, i.at, p.name, p.sandbox,
+           w.name AS workspace,
+           EXISTS (
+               SELECT FROM incident_notices n JOIN provider_incidents told ON told.id = n.incident_id
+               WHERE told.provider_id = i.provider_id AND told.sender_domain = i.sender_domain
+                 AND n.event_id IS NOT NULL AND n.created_at > clock_timestamp() - $2 * interval '1 second') AS lately
+    FROM provider_incidents i JOIN providers p ON p.id = i.provider_id JOIN workspaces w ON w.id = i.workspace_id
+    WHERE i.id >= $1 AND i.at > clock_timestamp() - interval '1 hour' AND i.state = 'open'
+      AND i.cause IN ('failures', 'broken') AND p.deleted_at IS NULL
+      AND NOT EXISTS (SELECT FROM incident_notices n WHERE n.incident_id = i.id)
+      AND NOT EXISTS (
+          SELECT FROM provider_incidents b
+          WHERE b.provider_id = i.provider_id AND b.sender_domain = i.sender_domain AND b.number = i.number - 1
+            AND b.state <> 'closed')
+    ORDER BY i.id LIMIT $3
+"""
+
+# $1 workspace.
+OWNERS: Final = """
+    SELECT u.email, u.name FROM memberships m JOIN users u ON u.id = m.user_id
+    WHERE m.workspace_id = $1 AND m.role = 'owner'
+      AND u.confirmed_at IS NOT NULL AND u.disabled_at IS NULL AND u.erased_at IS NULL
+    ORDER BY m.created_at, u.id
+"""
+
+# The first of the route that takes mail now and has a sender, with the sender; a sandbox only for one's like, since
+# what it catches reaches nobody. $1 workspace, $2 the provider that takes none, $3 whether that is a sandbox.
+STAND_IN: Final = """
+    SELECT p.id, coalesce(p.from_email, w.from_email) AS from_email
+    FROM providers p JOIN workspaces w ON w.id = p.workspace_id
+    WHERE p.workspace_id = $1 AND p.id <> $2 AND p.deleted_at IS NULL AND p.enabled AND (NOT p.sandbox OR $3)
+      AND coalesce(p.from_email, w.from_email) IS NOT NULL
+      AND NOT EXISTS (
+          SELECT FROM circuits c WHERE c.provider_id = p.id AND c.sender_domain = '' AND c.state <> 'closed')
+    ORDER BY p.position, p.id LIMIT 1
+"""
+
+# $1 incident, $2 workspace, $3 the mail's event, null where nobody could be mailed.
+TOLD: Final = """
+    INSERT INTO incident_notices (incident_id, workspace_id, event_id) VALUES ($1, $2, $3)
+    ON CONFLICT (incident_id) DO NOTHING
+"""
