@@ -149,6 +149,9 @@ def test_a_first_try_runs_survives_deaths_keeps_its_data_and_leaves_nothing_behi
         status, answer = dev.ask("POST", "/api/events", EVENT, Prefer="wait=10")
         assert (status, answer["event"]["status"]) == (201, "sent")
 
+        at_home = {"kind": "smtp", "name": "At home", "config": {"host": "127.0.0.1"}}
+        assert dev.ask("POST", "/api/providers?verify=false", at_home)[0] == 201
+
         dev.send(signal.SIGINT)
         assert dev.wait() == 0  # within 10 s
         assert processes_of(folder) == []

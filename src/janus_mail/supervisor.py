@@ -11,6 +11,8 @@ import asyncpg
 import typer
 
 from janus_mail.accounts.keys import create_key, prove_key
+from janus_mail.accounts.set_up import set_up_link
+from janus_mail.errors import Conflict
 from janus_mail.processes import (
     CannotStart,
     Child,
@@ -42,6 +44,8 @@ def run(*, tied_to_parent: bool = False) -> int:
     if tied_to_parent:
         end_with_parent(os.getppid())
     settings = load_settings(env="development", host=_HOST, anonymous_workspace=DEFAULT_WORKSPACE)
+    if "allow_private_hosts" not in settings.model_fields_set:  # a mail server to try with is often at home
+        settings = settings.model_copy(update={"allow_private_hosts": True})
     run_until_signal(lambda stack: _start_and_watch(settings, stack), say)
     return 0
 
@@ -66,7 +70,8 @@ def _start_and_watch(settings: Settings, stack: ExitStack) -> None:
     watched += [Watched(name, child.start, child.ending, say) for name, child in children.items()]
     deadline = time.monotonic() + _READY_S
     watch_until(lambda: _is_ready(settings.port, deadline), watched)
-    _say_ready(settings, url, api_key, folder)
+    public = settings.model_copy(update={"public_url": settings.public_url or url})
+    _say_ready(settings, url, api_key, folder, _set_up_link(database_url, public))
     watch_until(lambda: False, watched)
 
 
@@ -137,6 +142,7 @@ def _environment(
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "JANUS_SECRET_KEYS": ",".join(keys),
+        "JANUS_ALLOW_PRIVATE_HOSTS": str(settings.allow_private_hosts).lower(),
         "JANUS_SHUTDOWN_SECONDS": str(min(settings.shutdown_seconds, _FINISH_S)),
     }
 
@@ -158,7 +164,23 @@ def _is_ready(port: int, deadline: float) -> bool:
         connection.close()
 
 
-def _say_ready(settings: Settings, url: str, api_key: str, folder: DataFolder) -> None:
+def _set_up_link(url: str, settings: Settings) -> str | None:
+    """None where somebody has an account, or PostgreSQL is away again."""
+    try:
+        return asyncio.run(_made_set_up_link(url, settings))
+    except (Conflict, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+
+
+async def _made_set_up_link(url: str, settings: Settings) -> str:
+    database = await Database.open(url, pool_size=1)
+    try:
+        return await set_up_link(database, settings)
+    finally:
+        await database.close()
+
+
+def _say_ready(settings: Settings, url: str, api_key: str, folder: DataFolder, first_account: str | None) -> None:
     curl = (
         f'curl -X POST {url}/api/events -H "Content-Type: application/json" \\\n'
         '  -d \'{"email_subject": "Hello World", "email_content": "This is a test email.",'
@@ -174,6 +196,7 @@ def _say_ready(settings: Settings, url: str, api_key: str, folder: DataFolder) -
         f"  Mailbox    {url}/mailbox  (what the sandbox providers caught)",
         f"  API        {url}/docs",
         f"  API key    {api_key}  (kept in {folder.api_key_file})",
+        *([f"  Make the first account  {first_account}"] if first_account else []),
         "",
         f"Schedule a mail; its time is past, so it leaves at once, {where}:",
         "",

@@ -193,6 +193,7 @@ async def open_stand(**settings: str) -> AsyncIterator[Stand]:
             "JANUS_ENV": "development", "JANUS_SECRET_KEYS": Fernet.generate_key().decode(), "DATABASE_URL": dsn,
             "REDIS_URL": redis_server.url, "JANUS_LOG_LEVEL": "INFO", "PORT": str(_free_port()),
             "JANUS_DATA_DIR": str(folder), "JANUS_WORKER_CONCURRENCY": str(CONCURRENCY),
+            "JANUS_ALLOW_PRIVATE_HOSTS": "true",
             **{f"JANUS_{name}": str(value) for name, value in TIMES.items()},
             **{f"JANUS_{name.upper()}": value for name, value in settings.items()},
         }  # fmt: skip

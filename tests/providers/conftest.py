@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from janus_mail.providers import sendgrid
 from janus_mail.providers.contract import Adapter, Address, Fields, Mail
 from janus_mail.providers.http_service import HttpAdapter
+from janus_mail.providers.network import ANY
 from janus_mail.providers.registry import adapter_for
 from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
@@ -154,7 +155,7 @@ async def adapter_to() -> AsyncIterator[Connect]:
     def connect(server: ScriptedSmtp | int, *, timeouts: SmtpTimeouts = SHORT, **config: Any) -> SmtpAdapter:
         port = server if isinstance(server, int) else server.port
         fields = {"host": "127.0.0.1", "port": port, "security": "none", "local_hostname": "janus.test"} | config
-        adapters.append(SmtpAdapter(SmtpConfig(**fields), timeouts=timeouts))
+        adapters.append(SmtpAdapter(SmtpConfig(**fields), timeouts=timeouts, network=ANY))
         return adapters[-1]
 
     yield connect
@@ -187,7 +188,8 @@ async def sendgrid_to() -> AsyncIterator[ToSendGrid]:
     def connect(server: FakeSendGrid | str, *, timeouts: HttpTimeouts = SHORT_HTTP, **config: Any) -> SendGridAdapter:
         endpoint = server if isinstance(server, str) else server.url
         fields = {"api_key": KEY, "endpoint": endpoint} | config
-        adapters.append(HttpAdapter(sendgrid.SERVICE, sendgrid.SendGridConfig(**fields), timeouts=timeouts))
+        config_model = sendgrid.SendGridConfig(**fields)
+        adapters.append(HttpAdapter(sendgrid.SERVICE, config_model, timeouts=timeouts, network=ANY))
         return adapters[-1]
 
     yield connect
@@ -220,7 +222,7 @@ async def connect_http() -> AsyncIterator[Callable[..., Adapter]]:
         url = server if isinstance(server, str) else server.url
         http = replace(SHORT_HTTP, read_s=read_s)
         given = {**bench.config, "endpoint": url, **config}
-        adapters.append(adapter_for(bench.kind, given, timeouts=Timeouts(http=http)))
+        adapters.append(adapter_for(bench.kind, given, timeouts=Timeouts(http=http), network=ANY))
         return adapters[-1]
 
     yield to

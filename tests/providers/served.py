@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from janus_mail.providers.contract import Adapter
+from janus_mail.providers.network import ANY
 from janus_mail.providers.registry import adapter_for
 from janus_mail.providers.timeouts import Timeouts
 
@@ -25,7 +26,7 @@ async def served(bench: Bench, *steps: Step, **config: Any) -> AsyncIterator[Ser
     server.script(*steps)
     await server.start()
     given = {**bench.config, "endpoint": server.url, **config}
-    adapter = adapter_for(bench.kind, given, timeouts=Timeouts(http=SHORT_HTTP))
+    adapter = adapter_for(bench.kind, given, timeouts=Timeouts(http=SHORT_HTTP), network=ANY)
     try:
         yield Served(server, adapter)
     finally:

@@ -7,6 +7,7 @@ import weakref
 import pytest
 
 from janus_mail.providers.http_client import HttpClient
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import DeliveryError, ProviderDown
 
 from .conftest import SHORT_HTTP, Certificate, Hold, ServeSendGrid, TimedHold, ToSendGrid, fields_to, mail_of
@@ -115,5 +116,5 @@ async def test_the_environment_names_no_proxy_for_us(
 
 
 async def test_kept_connections_are_used_for_five_seconds_at_most() -> None:
-    client = HttpClient("http://127.0.0.1", SHORT_HTTP, max_connections=1)
+    client = HttpClient("http://127.0.0.1", SHORT_HTTP, ANY, max_connections=1)
     assert client._open_pool()._keepalive_expiry == 5

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from janus_mail.providers.http_client import HttpClient, Request
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import DeliveryError, MessageRejected, ProviderDown, Uncertain
 
 from .conftest import SHORT_HTTP, Certificate, Hold, ServeSendGrid, ToSendGrid, fields_to, mail_of
@@ -314,7 +315,7 @@ async def test_a_fresh_connection_is_not_replaced_when_it_dies_as_we_begin(
 
 async def test_a_body_of_one_byte_is_held_back_too(serve_sendgrid: ServeSendGrid) -> None:
     server = await serve_sendgrid()
-    client = HttpClient(server.url, SHORT_HTTP, max_connections=1)
+    client = HttpClient(server.url, SHORT_HTTP, ANY, max_connections=1)
     with pytest.raises(LeaseLost):
         await client.ask(Request("/x", {}, b"1"), Hold(refuse_last_byte=LeaseLost()))
     await server.until(lambda: server.open_now == 0)

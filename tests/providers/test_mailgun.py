@@ -15,6 +15,7 @@ from janus_mail.providers.http_replies import Answer
 from janus_mail.providers.http_service import HttpAdapter, Request
 from janus_mail.providers.limits import Asked, AskedFile, keep_within
 from janus_mail.providers.mailgun import LIMITS, SERVICE, MailgunConfig, accepted, request
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken
 from janus_mail.providers.registry import mask_config, validate_config
 from janus_mail.providers.timeouts import HttpTimeouts
@@ -218,7 +219,9 @@ def test_tags_and_metadata_that_do_not_fit_stay_here() -> None:
 )  # fmt: skip
 async def test_what_mailgun_cannot_express_is_refused_before_it_is_asked(changes: dict[str, Any], code: str) -> None:
     hold = Hold()
-    adapter = HttpAdapter(SERVICE, CONFIG.model_copy(update={"endpoint": "http://127.0.0.1:1"}), timeouts=SHORT_HTTP)
+    adapter = HttpAdapter(
+        SERVICE, CONFIG.model_copy(update={"endpoint": "http://127.0.0.1:1"}), timeouts=SHORT_HTTP, network=ANY
+    )
     with pytest.raises(PolicyRejected) as raised:  # so that the next provider is tried
         await adapter.send(mail_of(fields_to(**changes)), hold)
     assert (raised.value.code, hold.dispatches) == (code, 0)
@@ -260,7 +263,7 @@ async def server() -> Any:
 
 def adapter_to(server: FakeMailgun, **config: Any) -> HttpAdapter[MailgunConfig]:
     given = {"api_key": KEY, "domain": DOMAIN, "endpoint": server.url, **config}
-    return HttpAdapter(SERVICE, MailgunConfig.model_validate(given), timeouts=SHORT_HTTP)
+    return HttpAdapter(SERVICE, MailgunConfig.model_validate(given), timeouts=SHORT_HTTP, network=ANY)
 
 
 async def test_in_test_mode_a_mail_is_taken_and_not_delivered(server: FakeMailgun) -> None:

@@ -14,6 +14,7 @@ from janus_mail.providers.http_replies import Answer
 from janus_mail.providers.http_service import HttpAdapter
 from janus_mail.providers.limits import Asked
 from janus_mail.providers.mandrill import LIMITS, SERVICE, MandrillConfig, accepted, problems, request
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import DeliveryError, PolicyRejected, ProviderBroken, RecipientRejected
 from janus_mail.providers.registry import mask_config, validate_config
 from janus_mail.providers.timeouts import HttpTimeouts
@@ -174,7 +175,9 @@ def test_tags_and_metadata_that_do_not_fit_stay_here() -> None:
 )
 async def test_what_mandrill_cannot_express_is_refused_before_it_is_asked(changes: dict[str, Any], code: str) -> None:
     hold = Hold()
-    adapter = HttpAdapter(SERVICE, CONFIG.model_copy(update={"endpoint": "http://127.0.0.1:1"}), timeouts=SHORT_HTTP)
+    adapter = HttpAdapter(
+        SERVICE, CONFIG.model_copy(update={"endpoint": "http://127.0.0.1:1"}), timeouts=SHORT_HTTP, network=ANY
+    )
     with pytest.raises(PolicyRejected) as raised:  # so that the next provider is tried
         await adapter.send(mail_of(fields_to(**changes)), hold)
     assert (raised.value.code, hold.dispatches) == (code, 0)
@@ -293,7 +296,7 @@ async def server() -> AsyncIterator[FakeMandrill]:
 
 def adapter_to(server: FakeMandrill, **config: Any) -> HttpAdapter[MandrillConfig]:
     given = {"api_key": KEY, "endpoint": server.url, **config}
-    return HttpAdapter(SERVICE, MandrillConfig.model_validate(given), timeouts=SHORT_HTTP)
+    return HttpAdapter(SERVICE, MandrillConfig.model_validate(given), timeouts=SHORT_HTTP, network=ANY)
 
 
 async def test_a_group_is_sent_but_to_those_whom_mandrill_refuses(server: FakeMandrill) -> None:

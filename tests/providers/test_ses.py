@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from janus_mail.providers import ses_client
 from janus_mail.providers.contract import Address, Attachment, Fields
 from janus_mail.providers.limits import Asked
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import PolicyRejected, ProviderBroken
 from janus_mail.providers.registry import adapter_for, mask_config, validate_config
 from janus_mail.providers.ses import LIMITS, SesAdapter, parameters
@@ -68,7 +69,7 @@ async def connect() -> AsyncIterator[Connect]:
 
     def to(server: FakeSes, *, timeouts: HttpTimeouts = SHORT_HTTP, **config: object) -> SesAdapter:
         settings = SesConfig.model_validate({**CONFIG, "endpoint": server.url, **config})
-        adapters.append(SesAdapter(settings, timeouts=timeouts))
+        adapters.append(SesAdapter(settings, timeouts=timeouts, network=ANY))
         return adapters[-1]
 
     yield to
@@ -336,7 +337,7 @@ async def test_keys_that_may_only_send_are_known_all_the_same(serve: Serve, conn
 async def test_a_region_has_the_address_that_aws_gives_it_or_another_is_asked(serve: Serve, connect: Connect) -> None:
     for region, address in {"eu-west-1": "com", "us-gov-west-1": "com", "cn-north-1": "com.cn"}.items():
         assert SesConfig.model_validate({**CONFIG, "region": region}).region == region
-        opened = await ses_client._open(Account(region, KEY_ID, SECRET_KEY), SHORT_HTTP, 1)
+        opened = await ses_client._open(Account(region, KEY_ID, SECRET_KEY), SHORT_HTTP, ANY, 1)
         assert opened.client.meta.endpoint_url == f"https://email.{region}.amazonaws.{address}"
         await opened.kept.aclose()
     for region in botocore.session.Session().get_available_regions("sesv2"):

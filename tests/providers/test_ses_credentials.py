@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import ProviderBroken, ProviderDown
 from janus_mail.providers.ses import SesAdapter
 from janus_mail.providers.ses_config import SesConfig
@@ -141,7 +142,7 @@ async def test_without_any_role_nothing_leaves_until_there_is_one(role: Role, mo
 async def test_a_role_that_does_not_answer_means_that_the_provider_is_down(role: Role) -> None:
     role.hangs = True
     config = SesConfig(region=REGION, use_default_credentials=True)
-    adapter = SesAdapter(config, timeouts=replace(SHORT_HTTP, connect_s=0.3))
+    adapter = SesAdapter(config, timeouts=replace(SHORT_HTTP, connect_s=0.3), network=ANY)
     with pytest.raises(ProviderDown):
         await adapter.send(mail_of(fields_to()), Hold())
     await adapter.close()

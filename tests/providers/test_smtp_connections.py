@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import ProviderDown, RecipientDeferred, Uncertain
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_letter import letter_from
@@ -143,7 +144,7 @@ async def test_a_connection_that_the_server_leaves_while_idle_is_known_to_be_dea
 ) -> None:
     server = await serve()
     config = SmtpConfig(host="127.0.0.1", port=server.port, security="none")
-    wire, offers = await open_wire(config, SHORT, lambda: pytest.fail("no TLS here"))
+    wire, offers = await open_wire(config, SHORT, lambda: pytest.fail("no TLS here"), ANY)
     session = SmtpSession(wire, offers, SHORT)
     await session.deliver(letter_from(mail_to()), Hold())
     assert session.usable

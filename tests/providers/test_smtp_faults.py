@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import ProviderDown, Uncertain
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_letter import letter_from
@@ -68,7 +69,7 @@ async def test_no_dot_is_written_while_the_kernel_has_not_taken_the_whole_body(s
     server = await serve(always={"BODY": Act.DEAFNESS}, receive_buffer=2048)
     config = SmtpConfig(host="127.0.0.1", port=server.port, security="none")
     timeouts = dataclasses.replace(SHORT, block_s=0.1, dot_s=0.1)
-    wire, offers = await open_wire(config, timeouts, lambda: pytest.fail("no TLS here"))
+    wire, offers = await open_wire(config, timeouts, lambda: pytest.fail("no TLS here"), ANY)
     wire._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
     hold = Hold()
     body = b"Subject: one block\r\n\r\n" + (b"x" * 998 + b"\r\n") * 60

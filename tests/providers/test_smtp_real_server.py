@@ -10,6 +10,7 @@ import pytest
 import uvloop
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from janus_mail.providers.network import ANY
 from janus_mail.providers.outcomes import DeliveryError, ProviderBroken, Uncertain
 from janus_mail.providers.smtp import SmtpAdapter
 from janus_mail.providers.smtp_config import SmtpConfig
@@ -111,7 +112,7 @@ def test_the_same_on_uvloop(certificate: Certificate) -> None:
         for security, implicit in (("none", False), ("starttls", False), ("tls", True)):
             server = await ScriptedSmtp(**script, implicit_tls=implicit).start()
             config = SmtpConfig(host="127.0.0.1", port=server.port, security=security, verify_certificate=False)
-            adapter = SmtpAdapter(config, timeouts=SHORT)
+            adapter = SmtpAdapter(config, timeouts=SHORT, network=ANY)
             big = b"Subject: big\r\n\r\n" + (b"." * 998 + b"\r\n") * 20_000
             await adapter.send(mail_to(content=big), Hold())
             server.script({"MAIL": [Act.RESET]})  # on reuse

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from janus_mail.availability.provider_book import LENDS_NOTHING, ProviderBook
+from janus_mail.availability.allowances import LENDS_NOTHING, Allowances
+from janus_mail.availability.provider_book import ProviderBook
 from janus_mail.errors import InvalidInput
 from janus_mail.providers.ses import SesAdapter
 from janus_mail.providers.timeouts import Timeouts
@@ -101,7 +102,7 @@ def test_keys_of_the_workspaces_own_and_other_kinds_are_nobodys_business() -> No
 
 
 def _book(context: Context, *, lends: bool) -> ProviderBook:
-    return ProviderBook(context.database, context.secrets, Timeouts(), lends=lends)
+    return ProviderBook(context.database, context.secrets, Timeouts(), allowed=Allowances(own_credentials=lends))
 
 
 def _workers_book(context: Context) -> ProviderBook:

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import asyncpg
 
 from janus_mail.availability import queries
+from janus_mail.availability.allowances import NOTHING, Allowances, NotLent, adapter_of
 from janus_mail.providers.contract import Adapter
-from janus_mail.providers.registry import KINDS, adapter_for, borrows_credentials
+from janus_mail.providers.registry import KINDS
 from janus_mail.providers.sandbox import COPIES
 from janus_mail.providers.timeouts import Timeouts
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.telemetry.boot_clock import boot_clock_s
-
-LENDS_NOTHING = "JANUS_AWS_DEFAULT_CREDENTIALS is off: the server lends its own AWS credentials to no workspace"
 
 _FRESH_S = 1.0
 
@@ -63,7 +62,7 @@ async def prepare_kinds(database: Database) -> None:
 class ProviderBook:
     """One per worker process. `learn` is given the rows of a workspace's circuits whenever its providers are read.
 
-    With `lends` providers may take credentials of the machine's own; without, those that would are unusable.
+    Those that would take what `allowed` does not are unusable, or connect nowhere.
     """
 
     def __init__(
@@ -73,13 +72,13 @@ class ProviderBook:
         timeouts: Timeouts,
         learn: Callable[[Sequence[asyncpg.Record]], None] | None = None,
         *,
-        lends: bool = False,
+        allowed: Allowances = NOTHING,
     ) -> None:
         self._database = database
         self._secrets = secrets
         self._timeouts = timeouts
         self._learn = learn
-        self._lends = lends
+        self._allowed = allowed
         self._reading: dict[uuid.UUID, asyncio.Lock] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._routes: dict[uuid.UUID, tuple[float, list[ConfiguredProvider]]] = {}
@@ -146,15 +145,9 @@ class ProviderBook:
 
     def _adapter(self, row: asyncpg.Record) -> tuple[Adapter | None, str | None]:
         try:
-            config = self._secrets.open(row["config"])
-            if not (self._lends or row["sandbox"]) and borrows_credentials(row["kind"], config):
-                return None, LENDS_NOTHING
-            adapter = adapter_for(
-                row["kind"], config, sandbox=row["sandbox"],
-                sandbox_mode=row["sandbox_mode"], sandbox_failure_rate=row["sandbox_failure_rate"],
-                timeouts=self._timeouts,
-            )  # fmt: skip
+            return adapter_of(row, self._secrets.open(row["config"]), self._allowed, self._timeouts), None
+        except NotLent as error:
+            return None, str(error)
         except Exception as error:  # one unreadable row must not stop the other providers
             _log.error("provider %s cannot be used: %s", row["id"], type(error).__name__)
             return None, f"its settings cannot be read ({type(error).__name__})"
-        return adapter, None

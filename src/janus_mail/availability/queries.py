@@ -3,7 +3,7 @@
 # In route order, those that are off or removed too. $1 workspace.
 PROVIDERS = """
     SELECT p.id, p.workspace_id, p.kind, p.name, p.enabled, p.position, p.sandbox, p.sandbox_mode,
-           p.sandbox_failure_rate,
+           p.sandbox_failure_rate, p.from_environment,
            coalesce(p.from_email, w.from_email) AS from_email,
            CASE WHEN p.from_email IS NULL THEN w.from_name ELSE p.from_name END AS from_name,
            p.sender_domains, p.rate_per_second, p.daily_quota, p.config, p.version, p.deleted_at IS NOT NULL AS removed

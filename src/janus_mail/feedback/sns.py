@@ -20,6 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 
 from janus_mail.feedback.reader import Forged, NotNow
+from janus_mail.providers.http_network import HttpNetwork
+from janus_mail.providers.network import PUBLIC
+from janus_mail.providers.outcomes import ProviderBroken
 
 TIMEOUT_S = 10.0  # SNS waits 15 s for our answer
 MAX_ANSWER_BYTES = 64 * 1024
@@ -78,12 +81,13 @@ def _parts(url: object) -> SplitResult | None:
 async def fetch(
     url: str, *, network: httpcore.AsyncNetworkBackend | None = None, tls: ssl.SSLContext | None = None
 ) -> bytes:
-    """GET an address that `is_address`; redirects are not followed. Raises `Unreachable`."""
+    """GET an address that `is_address`, from a public one (or through `network`); redirects are not followed. Raises
+    `Unreachable`."""
     try:
         async with (
             asyncio.timeout(TIMEOUT_S),
             httpcore.AsyncConnectionPool(
-                ssl_context=tls or ssl.create_default_context(), network_backend=network
+                ssl_context=tls or ssl.create_default_context(), network_backend=network or HttpNetwork(PUBLIC)
             ) as pool,
             pool.stream("GET", url, headers={"User-Agent": "janus-mail"}) as response,
         ):
@@ -94,6 +98,8 @@ async def fetch(
                     raise Unreachable("SNS's answer is too long.", response.status)
     except TimeoutError:
         raise Unreachable(f"SNS did not answer within {TIMEOUT_S:g} s.") from None
+    except ProviderBroken:
+        raise Unreachable("SNS cannot be reached: its name leads to an address that is not public.") from None
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         raise Unreachable(f"SNS cannot be reached: {error}") from None
     if response.status != 200:

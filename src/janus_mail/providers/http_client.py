@@ -15,7 +15,9 @@ from typing import Any
 import httpcore
 
 from janus_mail.providers.contract import Dispatch
+from janus_mail.providers.http_network import HttpNetwork
 from janus_mail.providers.http_replies import Answer
+from janus_mail.providers.network import Network
 from janus_mail.providers.outcomes import DeliveryError, ProviderDown, Uncertain
 from janus_mail.providers.timeouts import HttpTimeouts
 
@@ -40,9 +42,10 @@ class HttpClient:
     Made and used within one event loop.
     """
 
-    def __init__(self, base_url: str, timeouts: HttpTimeouts, *, max_connections: int) -> None:
+    def __init__(self, base_url: str, timeouts: HttpTimeouts, network: Network, *, max_connections: int) -> None:
         self._base_url = base_url
         self._timeouts = timeouts
+        self._network = network
         self._max_connections = max_connections
         self._pool: httpcore.AsyncConnectionPool | None = None
         self._under_way = 0
@@ -53,8 +56,8 @@ class HttpClient:
 
         `before_dispatch` is awaited with the connection ready; the last byte of the body is written apart, after
         `before_last_byte`, so that a request that was let go is never a whole one. Raises `ProviderDown` where nothing
-        left, `Uncertain` where something did and no answer came; `dispatch`'s errors and a cancellation go through,
-        having closed the connection.
+        left, or `ProviderBroken` for a host that is not to be reached, `Uncertain` where something did and no answer
+        came; `dispatch`'s errors and a cancellation go through, having closed the connection.
         """
         if self._pool is None:
             self._pool = self._open_pool()
@@ -91,7 +94,7 @@ class HttpClient:
             max_connections=self._max_connections,
             keepalive_expiry=IDLE_S,
             retries=0,
-            network_backend=_Wires(),
+            network_backend=_Wires(self._network),
         )
 
     async def _ask(self, pool: httpcore.AsyncConnectionPool, exchange: "_Exchange") -> Answer:
@@ -221,7 +224,7 @@ class _Wire(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class _Wires(httpcore.AnyIOBackend):
+class _Wires(HttpNetwork):
     """Opens them."""
 
     async def connect_tcp(
@@ -269,6 +272,7 @@ _CONNECT_CODES: Mapping[type[BaseException], str] = {
     httpcore.TimeoutException: "timeout",
     ssl.SSLError: "tls_failed",
     socket.gaierror: "host_not_found",
+    UnicodeError: "host_not_found",
     ConnectionRefusedError: "connection_refused",
 }
 

@@ -16,6 +16,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from janus_mail.providers.network import ConnectedTo
+
 _URL = TypeAdapter(HttpUrl)
 _NO_URL = "This must be a plain address, such as https://mail.example.com"
 
@@ -44,6 +46,7 @@ Secret = Annotated[SecretStr | None, AfterValidator(_one_word)]
 
 Endpoint = Annotated[
     str,
+    ConnectedTo.URL,
     AfterValidator(_bare_url),
     Field(
         title="Other address",

@@ -15,6 +15,7 @@ from janus_mail.providers.http_config import HttpConfig
 from janus_mail.providers.http_replies import Answer, Problem, Row, classify
 from janus_mail.providers.kind import Kind
 from janus_mail.providers.limits import Limits, keep_within
+from janus_mail.providers.network import PUBLIC, Network
 from janus_mail.providers.one_line import refuse_line_breaks
 from janus_mail.providers.outcomes import DeliveryError, PolicyRejected, ProviderDown, Uncertain
 from janus_mail.providers.timeouts import HttpTimeouts
@@ -53,19 +54,20 @@ class Service(Generic[C]):
     def as_kind(self) -> Kind:
         return Kind(
             self.kind, self.label, self.about, self.config,
-            lambda config, timeouts: HttpAdapter(self, config, timeouts=timeouts.http), self.limits,
+            lambda config, timeouts, network: HttpAdapter(self, config, timeouts=timeouts.http, network=network),
+            self.limits,
         )  # fmt: skip
 
 
 class HttpAdapter(Adapter, Generic[C]):
     """One account at one service. Made and used within one event loop."""
 
-    def __init__(self, service: Service[C], config: C, *, timeouts: HttpTimeouts) -> None:
+    def __init__(self, service: Service[C], config: C, *, timeouts: HttpTimeouts, network: Network = PUBLIC) -> None:
         self._service = service
         self._config = config
         self._again_after_s = timeouts.again_after_s
         self.base_url = config.endpoint or service.base_url(config)
-        self._client = HttpClient(self.base_url, timeouts, max_connections=config.max_connections)
+        self._client = HttpClient(self.base_url, timeouts, network, max_connections=config.max_connections)
 
     async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
         fields = mail.fields()

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from janus_mail.providers.contract import Adapter
 from janus_mail.providers.limits import Limits
+from janus_mail.providers.network import Network
 from janus_mail.providers.timeouts import Timeouts
 
 
@@ -19,7 +20,7 @@ class Kind:
     label: str
     about: str  # a sentence for who has to choose
     config_model: type[BaseModel]
-    make: Callable[[Any, Timeouts], Adapter]
+    make: Callable[[Any, Timeouts, Network], Adapter]
     limits: Limits
     prepare: Callable[[], object] | None = None  # loads what takes long, in a thread, before a mail waits for it
     destination: frozenset[str] = frozenset({"endpoint"})  # settings that say where the secrets are sent

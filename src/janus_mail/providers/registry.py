@@ -8,6 +8,7 @@ from pydantic import BaseModel, SecretStr
 from janus_mail.providers import brevo, mailgun, mailtrap, mandrill, postmark, resend, sendgrid, ses, smtp
 from janus_mail.providers.contract import Adapter
 from janus_mail.providers.kind import Kind
+from janus_mail.providers.network import PUBLIC, ConnectedTo, Network
 from janus_mail.providers.sandbox import SandboxAdapter, SandboxMode
 from janus_mail.providers.timeouts import Timeouts
 
@@ -52,12 +53,13 @@ def adapter_for(
     sandbox_mode: str = SandboxMode.OK,
     sandbox_failure_rate: float = 0.0,
     timeouts: Timeouts | None = None,
+    network: Network = PUBLIC,
 ) -> Adapter:
     """The adapter of a stored provider. Raises `UnknownKind`, pydantic's `ValidationError`."""
     known = kind_named(kind)
     if sandbox:
         return SandboxAdapter(kind, SandboxMode(sandbox_mode), sandbox_failure_rate)
-    return known.make(known.config_model.model_validate(config), timeouts or Timeouts())
+    return known.make(known.config_model.model_validate(config), timeouts or Timeouts(), network)
 
 
 def validate_config(kind: str, config: Mapping[str, object], *, sandbox: bool = False) -> dict[str, object]:
@@ -74,6 +76,12 @@ def borrows_credentials(kind: str, config: Mapping[str, object]) -> bool:
     """Whether a real provider with this config takes credentials of the machine's own, in place of the workspace's."""
     setting = kind_named(kind).borrows
     return setting is not None and bool(config.get(setting))
+
+
+def fields_connected_to(kind: str) -> dict[str, ConnectedTo]:
+    """The settings that name a host, and how. Raises `UnknownKind`."""
+    fields = kind_named(kind).config_model.model_fields.items()
+    return {name: mark for name, field in fields for mark in field.metadata if isinstance(mark, ConnectedTo)}
 
 
 def mask_config(kind: str, config: Mapping[str, object]) -> dict[str, object]:

@@ -14,6 +14,7 @@ from janus_mail.providers.http_replies import Problem, Row, classify, sender_bro
 from janus_mail.providers.http_service import NOTHING_LEAVES
 from janus_mail.providers.kind import Kind
 from janus_mail.providers.limits import Limits, keep_within
+from janus_mail.providers.network import PUBLIC, Network
 from janus_mail.providers.outcomes import (
     DeliveryError,
     PolicyRejected,
@@ -85,13 +86,13 @@ _ADDRESS = re.compile(r"[^\s<>,;:\"'()\[\]]+@[^\s<>,;:\"'()\[\]]*[^\s<>,;:\"'()\
 class SesAdapter(Adapter):
     """One account in one region. Made and used within one event loop."""
 
-    def __init__(self, config: SesConfig, *, timeouts: HttpTimeouts) -> None:
+    def __init__(self, config: SesConfig, *, timeouts: HttpTimeouts, network: Network = PUBLIC) -> None:
         self._config = config
         account = Account(
             config.region, reveal(config.access_key_id), reveal(config.secret_access_key),
             reveal(config.session_token), config.endpoint,
         )  # fmt: skip
-        self._client = SesClient(account, timeouts, max_connections=config.max_connections)
+        self._client = SesClient(account, timeouts, network, max_connections=config.max_connections)
 
     async def send(self, mail: Mail, dispatch: Dispatch) -> Accepted:
         fields = mail.fields()
@@ -198,6 +199,6 @@ def _about(message: str, mail: Mail | None) -> str:
 
 KIND = Kind(
     "ses", "Amazon SES", "Amazon's email service, through its API: cheap, and at home in AWS.", SesConfig,
-    lambda config, timeouts: SesAdapter(config, timeouts=timeouts.http), LIMITS,
+    lambda config, timeouts, network: SesAdapter(config, timeouts=timeouts.http, network=network), LIMITS,
     prepare=load_library, copies=3, borrows="use_default_credentials",
 )  # fmt: skip

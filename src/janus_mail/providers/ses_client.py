@@ -17,6 +17,7 @@ from typing import Any
 from janus_mail.providers.contract import Dispatch
 from janus_mail.providers.http_client import HttpClient, Request
 from janus_mail.providers.http_replies import Answer
+from janus_mail.providers.network import Network
 from janus_mail.providers.outcomes import DeliveryError, ProviderBroken, ProviderDown
 from janus_mail.providers.ses_body import DIGEST_HEADER, Data, filled
 from janus_mail.providers.timeouts import HttpTimeouts
@@ -49,9 +50,10 @@ class Heard:
 class SesClient:
     """One account. Made and used within one event loop."""
 
-    def __init__(self, account: Account, timeouts: HttpTimeouts, *, max_connections: int) -> None:
+    def __init__(self, account: Account, timeouts: HttpTimeouts, network: Network, *, max_connections: int) -> None:
         self._account = account
         self._timeouts = timeouts
+        self._network = network
         self._max_connections = max_connections
         self._opening: asyncio.Task[_Opened] | None = None
 
@@ -88,7 +90,8 @@ class SesClient:
     async def _open(self) -> "_Opened":
         """Once for all who wait; if it fails, again for the next who asks."""
         if self._opening is None or (self._opening.done() and _failed(self._opening)):
-            self._opening = asyncio.create_task(_open(self._account, self._timeouts, self._max_connections))
+            opening = _open(self._account, self._timeouts, self._network, self._max_connections)
+            self._opening = asyncio.create_task(opening)
             self._opening.add_done_callback(_failed)  # it may be that nobody waits for it any more
         return await asyncio.shield(self._opening)
 
@@ -144,7 +147,7 @@ def load_library() -> SimpleNamespace:
     )
 
 
-async def _open(account: Account, timeouts: HttpTimeouts, max_connections: int) -> _Opened:
+async def _open(account: Account, timeouts: HttpTimeouts, network: Network, max_connections: int) -> _Opened:
     aws = await asyncio.to_thread(load_library)
     session = _session(aws, account)
     credentials = None if account.access_key_id else await _machines_own(session, timeouts.connect_s)
@@ -162,7 +165,7 @@ async def _open(account: Account, timeouts: HttpTimeouts, max_connections: int) 
     except (aws.errors.BotoCoreError, ValueError) as error:
         raise ProviderBroken("aws_configuration", str(error)) from None
     base_url = client.meta.endpoint_url.rstrip("/")
-    wire = HttpClient(base_url, timeouts, max_connections=max_connections)
+    wire = HttpClient(base_url, timeouts, network, max_connections=max_connections)
     client.meta.events.register(f"before-call.{SERVICE}", _put_in_large)
     client.meta.events.register(f"before-send.{SERVICE}", _sender(wire, base_url, aws.Response))
     return _Opened(client, credentials, wire, kept)

@@ -5,6 +5,7 @@ import ssl
 from janus_mail.providers.contract import Accepted, Adapter, Dispatch, Mail, Verified
 from janus_mail.providers.kind import Kind
 from janus_mail.providers.limits import Limits
+from janus_mail.providers.network import PUBLIC, Network
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_letter import Letter, letter_from
 from janus_mail.providers.smtp_opening import SmtpTimeouts, open_wire
@@ -18,8 +19,9 @@ RFC_TIMEOUTS = SmtpTimeouts()
 class SmtpAdapter(Adapter):
     """Made and used within one event loop."""
 
-    def __init__(self, config: SmtpConfig, *, timeouts: SmtpTimeouts = RFC_TIMEOUTS) -> None:
+    def __init__(self, config: SmtpConfig, *, timeouts: SmtpTimeouts = RFC_TIMEOUTS, network: Network = PUBLIC) -> None:
         self._config = config
+        self._network = network
         self._timeouts = timeouts
         self._tls: ssl.SSLContext | None = None
         self._pool = SmtpPool(
@@ -49,7 +51,7 @@ class SmtpAdapter(Adapter):
 
     async def verify(self) -> Verified:
         """Up to where MAIL would come, on a connection of its own: connect, EHLO, TLS, AUTH; then QUIT."""
-        wire, _ = await open_wire(self._config, self._timeouts, self._tls_context)
+        wire, _ = await open_wire(self._config, self._timeouts, self._tls_context, self._network)
         said = wire.said
         assert said is not None  # noqa: S101  (it greeted us)
         try:
@@ -69,7 +71,7 @@ class SmtpAdapter(Adapter):
             self._pool.put_back(session)
 
     async def _open(self) -> SmtpSession:
-        wire, offers = await open_wire(self._config, self._timeouts, self._tls_context)
+        wire, offers = await open_wire(self._config, self._timeouts, self._tls_context, self._network)
         return SmtpSession(wire, offers, self._timeouts)
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -87,7 +89,7 @@ KIND = Kind(
     "SMTP",
     "Any server that speaks SMTP: your own, Gmail, Microsoft 365, or a service's.",
     SmtpConfig,
-    lambda config, timeouts: SmtpAdapter(config, timeouts=timeouts.smtp),
+    lambda config, timeouts, network: SmtpAdapter(config, timeouts=timeouts.smtp, network=network),
     Limits(utf8_mailboxes=True),  # where the server offers it, which it says itself
     destination=frozenset({"preset", "host", "port", "security", "verify_certificate"}),
 )

@@ -1,11 +1,12 @@
 """What a person sets up for an SMTP provider."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic.config import JsonDict
 
+from janus_mail.providers.network import ConnectedTo
 from janus_mail.providers.smtp_presets import ONE_TOKEN, PRESETS, SERVICES, Preset
 
 Security = Literal["starttls", "tls", "none"]
@@ -34,7 +35,7 @@ class SmtpConfig(BaseModel):
             "fills": {name: dict(filled) for name, filled in PRESETS.items()},
         },
     )
-    host: str = Field(
+    host: Annotated[str, ConnectedTo.HOST] = Field(
         "", title="Server", description="Host name or IP address.", examples=["smtp.example.com"], max_length=253
     )
     port: int = Field(

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from janus_mail.providers.network import Network
 from janus_mail.providers.outcomes import ProviderBroken
 from janus_mail.providers.smtp_config import SmtpConfig
 from janus_mail.providers.smtp_replies import Step, classify, classify_cut
@@ -44,9 +45,11 @@ class Offers:
     auth: frozenset[str] = frozenset()
 
 
-async def open_wire(config: SmtpConfig, timeouts: SmtpTimeouts, tls: TlsContext) -> tuple[Wire, Offers]:
+async def open_wire(
+    config: SmtpConfig, timeouts: SmtpTimeouts, tls: TlsContext, network: Network
+) -> tuple[Wire, Offers]:
     """A connection ready for MAIL. Raises `ProviderDown` or `ProviderBroken`."""
-    wire = await _connect(config, timeouts)
+    wire = await _connect(config, timeouts, network)
     opening = _Opening(wire, config, timeouts, tls)
     try:
         return wire, await opening.run()
@@ -57,10 +60,11 @@ async def open_wire(config: SmtpConfig, timeouts: SmtpTimeouts, tls: TlsContext)
             wire.abort()
 
 
-async def _connect(config: SmtpConfig, timeouts: SmtpTimeouts) -> Wire:
+async def _connect(config: SmtpConfig, timeouts: SmtpTimeouts, network: Network) -> Wire:
     try:
         async with asyncio.timeout(timeouts.connect_s):
-            _, wire = await asyncio.get_running_loop().create_connection(Wire, config.host, config.port)
+            connected = await network.connect(config.host, config.port)
+            _, wire = await asyncio.get_running_loop().create_connection(Wire, sock=connected)
     except TimeoutError:
         raise classify_cut(Step.CONNECT, "timeout") from None
     except ConnectionRefusedError:
