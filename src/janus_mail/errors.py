@@ -78,6 +78,13 @@ class UnsupportedMediaType(ApiError):
     code = "unsupported_media_type"
 
 
+class TooManyRequests(ApiError):
+    """429: more than a limit allows; `Retry-After` says when there is room again."""
+
+    status = 429
+    code = "too_many_requests"
+
+
 class Unavailable(ApiError):
     """503: not now; `Retry-After` says when."""
 

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from janus_mail.delivery.bell import Bell
 from janus_mail.storage.database import Database
+from janus_mail.web.limiter import Limiter
 from tests.events.conftest import EVENT, YEAR, AddProvider, Schedule, stored
 
 
@@ -208,7 +209,7 @@ async def test_events_are_accepted_while_redis_is_away(
     context = app.state.context
     app.state.context = type(context)(
         settings=context.settings, database=context.database, redis=dead, secrets=context.secrets,
-        list_cache=type(context.list_cache)(dead, 3600), bell=Bell(dead, horizon_s=900),
+        list_cache=type(context.list_cache)(dead, 3600), bell=Bell(dead, horizon_s=900), limiter=Limiter(dead),
     )  # fmt: skip
     assert (await api.post("/api/events", json=EVENT)).status_code == 201
     answer = await api.get("/api/events")

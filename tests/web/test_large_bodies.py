@@ -12,7 +12,6 @@ import pytest
 from fastapi import FastAPI
 
 from janus_mail.accounts import access, keys
-from janus_mail.accounts import endpoints as accounts
 from janus_mail.accounts.keys import create_key, revoke_key
 from janus_mail.events import endpoints as events
 from janus_mail.routing import endpoints as routing
@@ -21,6 +20,7 @@ from janus_mail.suppressions import endpoints as suppressions
 from janus_mail.web import body_limit
 from janus_mail.web.body_limit import KIB, MIB, ROOM
 from janus_mail.web.routes import ApiRoute
+from janus_mail.workspaces import endpoints as workspaces
 from tests.pages.serving import served
 
 PIECE = b" " * MIB
@@ -51,10 +51,12 @@ class SlowPost:
         self.answered = asyncio.create_task(self._answer())
 
     @classmethod
-    async def begin(cls, address: str, path: str, *headers: str, octets: int | None = 40 * MIB) -> "SlowPost":
+    async def begin(
+        cls, address: str, path: str, *headers: str, octets: int | None = 40 * MIB, kind: str = "application/json"
+    ) -> "SlowPost":
         reader, writer = await asyncio.open_connection(urlsplit(address).hostname, urlsplit(address).port)
         length = "Transfer-Encoding: chunked" if octets is None else f"Content-Length: {octets}"
-        lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", length, *headers)
+        lines = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {kind}", length, *headers)
         writer.write("".join(f"{line}\r\n" for line in (*lines, "")).encode())
         return cls(reader, writer)
 
@@ -162,7 +164,7 @@ async def test_the_key_is_looked_up_once_a_request(api: httpx.AsyncClient, monke
 
 
 def test_every_route_of_the_api_that_may_get_a_body_asks_who_sends_it_first() -> None:
-    routers = (events.router, routing.router, suppressions.router, accounts.router)
+    routers = (events.router, routing.router, suppressions.router, workspaces.router)
     routes = [route for router in routers for route in router.routes if isinstance(route, ApiRoute)]
     taking = [route for route in routes if {"POST", "PUT", "PATCH"} & (route.methods or set())]
     assert len(taking) > 15
@@ -170,10 +172,11 @@ def test_every_route_of_the_api_that_may_get_a_body_asks_who_sends_it_first() ->
 
 
 async def test_of_ten_slow_uploads_those_that_fit_in_are_read_and_the_others_are_told_503(
-    address: str, api_key: str
+    address: str, api_key: str, database: Database
 ) -> None:
     bearer = f"Authorization: Bearer {api_key}"
-    posts = [await SlowPost.begin(address, "/api/events", bearer) for _ in range(10)]
+    another = f"Authorization: Bearer {await create_key(database, workspace='default', name='another')}"
+    posts = [await SlowPost.begin(address, "/api/events", key) for key in (bearer, another) for _ in range(5)]
     most = 0
     for _ in range(39):  # and never the last
         for post in posts:
@@ -197,7 +200,7 @@ async def test_of_ten_slow_uploads_those_that_fit_in_are_read_and_the_others_are
 
 
 async def test_what_was_answered_leaves_its_room(api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_limit, "ROOM", room := body_limit.Room(5 * MIB))
+    monkeypatch.setattr(body_limit, "ROOM", room := body_limit.Room(10 * MIB))
     fits = EVENT | {"attachments": [{"filename": "a.bin", "content": "AAAA" * MIB}]}
     for _ in range(3):
         assert (await api.post("/api/events", json=fits)).status_code == 201
@@ -209,4 +212,89 @@ async def test_what_was_answered_leaves_its_room(api: httpx.AsyncClient, monkeyp
             del request.headers["content-length"]
         answer = await api.send(request)
         assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "2")
-        assert room.octets == 0
+        assert (room.octets, room.held) == (0, {})
+
+
+async def test_one_key_leaves_half_of_the_room_to_others(
+    address: str, api_key: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "ROOM", room := body_limit.Room(8 * MIB))
+    greedy = f"Authorization: Bearer {api_key}"
+    another = f"Authorization: Bearer {await create_key(database, workspace='default', name='another')}"
+    first = await SlowPost.begin(address, "/api/events", greedy, octets=4 * MIB)
+    for _ in range(3):
+        await first.send()
+    async with asyncio.timeout(5):
+        while room.octets < 3 * MIB:
+            await asyncio.sleep(0.005)
+    second = await SlowPost.begin(address, "/api/events", greedy, octets=2 * MIB)
+    creeping = await SlowPost.begin(address, "/api/events", greedy, octets=None)
+    for _ in range(2):
+        with suppress(ConnectionError):
+            await creeping.send(b"%x\r\n%b\r\n" % (MIB, PIECE))
+    async with asyncio.timeout(5):
+        assert (await second.answered)[0] == 503
+        assert (await creeping.answered)[0] == 503
+    body = json.dumps(EVENT | {"attachments": [{"filename": "a.bin", "content": "AAAA" * (MIB // 2)}]}).encode()
+    other = await SlowPost.begin(address, "/api/events", another, octets=len(body))
+    await other.send(body)
+    async with asyncio.timeout(5):
+        assert (await other.answered)[0] == 201
+    for post in (first, second, creeping, other):
+        await post.cut()
+    async with asyncio.timeout(5):
+        while room.octets:
+            await asyncio.sleep(0.005)
+    assert room.held == {}
+
+
+@pytest.mark.parametrize("octets", [100, 2 * MIB, None], ids=["small", "large", "chunked"])
+async def test_a_body_that_comes_too_slowly_is_answered_408(
+    address: str, api_key: str, monkeypatch: pytest.MonkeyPatch, octets: int | None
+) -> None:
+    monkeypatch.setattr(body_limit, "PATIENCE_S", 0.1)
+    post = await SlowPost.begin(address, "/api/events", f"Authorization: Bearer {api_key}", octets=octets)
+    await post.send(b"2\r\n{ \r\n" if octets is None else b"{ ")
+    async with asyncio.timeout(5):
+        status, headers, body = await post.answered
+    assert (status, headers["connection"], json.loads(body)["code"]) == (408, "close", "request_timeout")
+    await post.cut()
+
+
+async def test_a_body_that_comes_steadily_has_its_time(
+    address: str, api_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "PATIENCE_S", 0.15)
+    monkeypatch.setattr(body_limit, "SLOWEST", 1_000)
+    body = json.dumps(EVENT | {"email_content": "x" * 1_000}).encode()
+    post = await SlowPost.begin(address, "/api/events", f"Authorization: Bearer {api_key}", octets=len(body))
+    for start in range(0, len(body), 200):
+        await post.send(body[start : start + 200])
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        assert (await post.answered)[0] == 201
+    await post.cut()
+
+
+async def test_a_form_that_comes_too_slowly_is_answered_408(open_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limit, "PATIENCE_S", 0.1)
+    kind = "application/x-www-form-urlencoded"
+    post = await SlowPost.begin(open_address, "/send_email/", octets=100, kind=kind)
+    async with asyncio.timeout(5):
+        assert (await post.answered)[0] == 408
+    await post.cut()
+
+
+async def test_a_chunked_body_is_refused_while_it_is_read(address: str, api_key: str) -> None:
+    post = await SlowPost.begin(address, "/api/providers", f"Authorization: Bearer {api_key}", octets=None)
+    sent = 0
+    with suppress(ConnectionError):
+        while not post.answered.done() and sent < 100:  # without an end
+            await post.send(b"2000\r\n" + b" " * 0x2000 + b"\r\n")
+            await asyncio.sleep(0.005)
+            sent += 1
+    async with asyncio.timeout(5):
+        status, _, body = await post.answered
+    assert (status, json.loads(body)["code"]) == (413, "too_large")
+    assert sent < 20
+    await post.cut()

@@ -1,10 +1,12 @@
 """Accepting many events in one transaction."""
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 
 from janus_mail.accounts.callers import Caller
-from janus_mail.errors import Detail, InvalidInput
+from janus_mail.accounts.usage import Refusals, over_minute, over_month
+from janus_mail.errors import ApiError, Detail, InvalidInput
 from janus_mail.events.accept import announce
 from janus_mail.events.answers import BatchAnswer, BatchItem, BatchRefusal
 from janus_mail.events.attachments import read_files
@@ -35,7 +37,7 @@ async def accept_batch(
 ) -> tuple[BatchAnswer, bool]:
     """Strict: all or none; permissive: the good ones. True when `once` had been answered before.
 
-    Raises InvalidInput (`invalid_batch`, `too_many_messages`), or Conflict for the key.
+    Raises InvalidInput (`invalid_batch`, `too_many_messages`), TooManyRequests for a quota, or Conflict for the key.
     """
     async with context.database.transaction() as connection:
         kept = await idempotency.begin(connection, caller.workspace_id, once) if once else None
@@ -46,6 +48,7 @@ async def accept_batch(
         refused = {index: event.error for index, event in enumerate(made) if isinstance(event, Refused)}
         if refused and not permissive:
             raise _invalid_batch(refused, len(made))
+        await _keep_to_quotas(context, connection, facts, made, permissive=permissive)
         new = [event for event in made if isinstance(event, NewEvent)]
         if facts.suppresses:
             await warn_of_suppressed(connection, new)
@@ -73,6 +76,30 @@ async def _understand(
         except InvalidInput as error:
             made.append(Refused(error))
     return made
+
+
+async def _keep_to_quotas(
+    context: Context, connection: Connection, facts: Facts, made: list[NewEvent | Refused], *, permissive: bool
+) -> None:
+    """Puts a `Refused` in the place of each that goes beyond one. Strict: raises TooManyRequests instead."""
+
+    async def minute(workspace_id: uuid.UUID, mails: Sequence[int]) -> Refusals:
+        return await over_minute(context, workspace_id, facts.minute_quota, mails, whole=not permissive)
+
+    async def month(workspace_id: uuid.UUID, mails: Sequence[int]) -> Refusals:
+        return await over_month(connection, workspace_id, facts.monthly_quota, mails, whole=not permissive)
+
+    for over in (minute, month):
+        new = [(place, event) for place, event in enumerate(made) if isinstance(event, NewEvent)]
+        if not new:
+            return
+        refusals = await over(new[0][1].row.workspace_id, [event.mails for _, event in new])
+        for (place, _), refusal in zip(new, refusals, strict=True):
+            if refusal is None:
+                continue
+            if not permissive:
+                raise refusal
+            made[place] = Refused(refusal)
 
 
 async def _store(
@@ -104,7 +131,7 @@ def _answer(made: Sequence[NewEvent | Refused]) -> BatchAnswer:
     return BatchAnswer(data=data, accepted=accepted, rejected=len(data) - accepted)
 
 
-def _invalid_batch(refused: dict[int, InvalidInput], total: int) -> InvalidInput:
+def _invalid_batch(refused: dict[int, ApiError], total: int) -> InvalidInput:
     details: list[Detail] = []
     for index, error in refused.items():
         details += [

@@ -3,6 +3,7 @@
 import uuid
 
 from janus_mail.accounts.callers import Caller
+from janus_mail.audit.record import record
 from janus_mail.delivery import control
 from janus_mail.delivery.control import Canceled
 from janus_mail.delivery.rollup import roll_up
@@ -17,5 +18,9 @@ async def cancel(context: Context, caller: Caller, event_id: uuid.UUID) -> Cance
         if not await connection.fetchval(queries.EVENT_EXISTS, caller.workspace_id, event_id):
             raise NotFound("There is no such event.")
         canceled = await control.cancel(connection, caller.workspace_id, event_id)
+        await record(
+            connection, caller, "event.canceled", "event", event_id, workspace_id=caller.workspace_id,
+            after={"messages": canceled.canceled, "too_late": canceled.too_late},
+        )  # fmt: skip
     await roll_up(context.database, context.list_cache, event_ids=[event_id])
     return canceled

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from janus_mail.accounts.callers import Caller
+from janus_mail.audit.record import record
 from janus_mail.delivery import control
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.errors import InvalidInput
@@ -38,11 +39,12 @@ async def cancel_matching(context: Context, caller: Caller, filters: EventFilter
     if not values:
         message = "Name at least one filter: tag, status, recipient, from_email, provider, q, or a time."
         raise InvalidInput(message, code="filter_required")
+    said = dict(values)
     accepted_by: datetime = await context.database.pool.fetchval(queries.NOW)
     values |= {"accepted_by": accepted_by, "after": uuid.UUID(int=0)}
     events = messages = too_late = 0
     while batch := await _next(context, caller, values):
-        done = await _one_batch(context, caller, batch, dry_run=dry_run)
+        done = await _one_batch(context, caller, batch, None if dry_run else said)
         events, messages, too_late = events + len(batch), messages + done.canceled, too_late + done.too_late
         values["after"] = batch[-1]
     return CanceledMany(dry_run, events, messages, too_late)
@@ -56,11 +58,17 @@ async def _next(context: Context, caller: Caller, values: dict[str, Any]) -> lis
 
 
 async def _one_batch(
-    context: Context, caller: Caller, event_ids: list[uuid.UUID], *, dry_run: bool
+    context: Context, caller: Caller, event_ids: list[uuid.UUID], filters: dict[str, Any] | None
 ) -> control.Canceled:
-    work = control.would_cancel if dry_run else control.cancel_events
+    """Without filters, which the audit log is told, it only counts."""
+    if filters is None:
+        async with context.database.transaction() as connection:
+            return await control.would_cancel(connection, caller.workspace_id, event_ids)
     async with context.database.transaction() as connection:
-        done = await work(connection, caller.workspace_id, event_ids)
-    if not dry_run:
-        await roll_up(context.database, context.list_cache, event_ids=event_ids)
+        done = await control.cancel_events(connection, caller.workspace_id, event_ids)
+        await record(
+            connection, caller, "events.canceled", "events", workspace_id=caller.workspace_id,
+            after={"filters": filters, "events": len(event_ids), "messages": done.canceled, "too_late": done.too_late},
+        )  # fmt: skip
+    await roll_up(context.database, context.list_cache, event_ids=event_ids)
     return done

@@ -8,6 +8,8 @@ from typing import Any
 import asyncpg
 
 from janus_mail.accounts.callers import Caller
+from janus_mail.audit.masking import difference
+from janus_mail.audit.record import record
 from janus_mail.content.addresses import Mailbox
 from janus_mail.delivery import control
 from janus_mail.delivery.rollup import roll_up
@@ -68,6 +70,7 @@ async def change(context: Context, caller: Caller, event_id: uuid.UUID, wanted: 
         facts = await read_facts(context, connection, caller.workspace_id)
         given = {name: getattr(wanted, name) for name in wanted.model_fields_set - {"version"}}
         given = {name: value for name, value in given.items() if value is not None or name in _MAY_BE_EMPTY}
+        before = _open_to_all(row)
         if not given:
             raise InvalidInput("Name at least one field to change.", code="nothing_to_change")
         if "attachments" in given:
@@ -76,6 +79,7 @@ async def change(context: Context, caller: Caller, event_id: uuid.UUID, wanted: 
         await _check_placeholders(connection, row)
         row.warnings += _check_limits(row, facts) if given.keys() & _HAVE_LIMITS else []
         await _store(connection, row, due_at, given, files)
+        await _note(connection, caller, row, before, given)
     context.bell.ring([due_at or row.expected_sent_at])
     await roll_up(context.database, context.list_cache, event_ids=[event_id])
 
@@ -137,6 +141,24 @@ def _stopped(event_id: uuid.UUID, states: Sequence[asyncpg.Record]) -> list[str]
     were = "was" if many == 1 else "were"
     until = f"nothing of that leaves by itself, only after POST /api/events/{event_id}/retry."
     return [f"{which} {were} {' or '.join(named)} before this change: {until}"]
+
+
+def _open_to_all(row: EventRow) -> dict[str, Any]:
+    """What the audit log shows of an event; the rest of it is between sender and recipients."""
+    return {
+        "expected_sent_at": row.expected_sent_at, "timezone": row.timezone, "expires_at": row.expires_at,
+        "priority": Priority(row.priority).name.lower(),
+    }  # fmt: skip
+
+
+async def _note(
+    connection: Connection, caller: Caller, row: EventRow, before: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    was, now = difference(before, _open_to_all(row))
+    now |= {name: "changed" for name in given if name not in before}
+    await record(
+        connection, caller, "event.changed", "event", row.id, workspace_id=row.workspace_id, before=was, after=now
+    )
 
 
 async def _check_placeholders(connection: Connection, row: EventRow) -> None:

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import orjson
 
-from janus_mail.errors import NotFound
+from janus_mail.accounts.usage import Refusals, over_month
+from janus_mail.errors import NotFound, TooManyRequests
 from janus_mail.events import bulk, queries
 from janus_mail.events.rows import NewEvent, NewFile
 from janus_mail.events.understand import Facts, KnownProvider
@@ -25,7 +26,7 @@ _SMALL_CHARACTERS = 100_000
 _TOGETHER = 64
 _MANY_ROWS = 200  # of events and messages; from here on COPY is less work
 
-_Stored = tuple[NewEvent, float]  # with the seconds until its messages are given up
+_Stored = tuple[NewEvent, float, int]  # with the seconds until its messages are given up, and the monthly quota
 
 
 async def facts_for(context: Context, workspace_id: uuid.UUID) -> Facts:
@@ -38,16 +39,17 @@ async def read_facts(context: Context, connection: Connection, workspace_id: uui
     return _facts(context, await connection.fetch(queries.FACTS, [workspace_id]))
 
 
-async def store(context: Context, new: NewEvent) -> None:
-    """Returns when it is committed."""
+async def store(context: Context, new: NewEvent, monthly_quota: int) -> None:
+    """Returns when it is committed. Raises TooManyRequests (`quota_exceeded`)."""
     give_up_s = context.settings.give_up_seconds
     row = new.row
     characters = len(row.text or "") + len(row.html or "")
     if new.files or len(new.messages) > _SMALL_MESSAGES or characters > _SMALL_CHARACTERS:
-        async with context.database.pool.acquire() as connection:
-            await insert(connection, [new], give_up_s)
+        (refusal,) = await _write(context.database, [(new, give_up_s, monthly_quota)])
     else:
-        await _writes(context.database)((new, give_up_s))
+        refusal = await _writes(context.database)((new, give_up_s, monthly_quota))
+    if refusal is not None:
+        raise refusal
 
 
 async def insert(connection: Connection, new: Sequence[NewEvent], give_up_s: float) -> None:
@@ -115,6 +117,8 @@ def _facts(context: Context, rows: Sequence[asyncpg.Record]) -> Facts:
             for row in rows if row["provider_id"] is not None
         ],
         suppresses=first["suppresses"],
+        minute_quota=_quota(first["minute_quota"], context.settings.minute_quota),
+        monthly_quota=_quota(first["monthly_quota"], context.settings.monthly_quota),
     )  # fmt: skip
 
 
@@ -125,19 +129,45 @@ async def _read(database: Database, workspace_ids: Sequence[uuid.UUID]) -> list[
     return [found[workspace_id] for workspace_id in workspace_ids]
 
 
-async def _write(database: Database, items: Sequence[_Stored]) -> list[None]:
+async def _write(database: Database, items: Sequence[_Stored]) -> Refusals:
     async with database.pool.acquire() as connection:
-        await insert(connection, [new for new, _ in items], items[0][1])
-    return [None] * len(items)
+        if not any(quota for _, _, quota in items):
+            await insert(connection, [new for new, _, _ in items], items[0][1])
+            return [None] * len(items)
+        async with connection.transaction():
+            refusals = await _over_month(connection, items)
+            new = [item[0] for item, refusal in zip(items, refusals, strict=True) if refusal is None]
+            if new:
+                await insert(connection, new, items[0][1])
+    return refusals
+
+
+async def _over_month(connection: Connection, items: Sequence[_Stored]) -> Refusals:
+    """Each as far as its workspace's quota goes."""
+    refusals: Refusals = [None] * len(items)
+    places: dict[uuid.UUID, list[int]] = defaultdict(list)
+    for place, (new, _, _) in enumerate(items):
+        places[new.row.workspace_id].append(place)
+    for workspace_id in sorted(places):  # in one order: nobody waits in a ring
+        own = places[workspace_id]
+        mails = [items[place][0].mails for place in own]
+        over = await over_month(connection, workspace_id, items[own[0]][2], mails, whole=False)
+        for place, refusal in zip(own, over, strict=True):
+            refusals[place] = refusal
+    return refusals
 
 
 # Callers are told at once when the database is away: they can ask again, and this must not go on in their absence.
 _reads: PerDatabase[Coalescer[uuid.UUID, list[asyncpg.Record]]] = PerDatabase(
     lambda database: Coalescer(partial(_read, database), lanes=1, keep=lambda _: False)
 )
-_writes: PerDatabase[Coalescer[_Stored, None]] = PerDatabase(
+_writes: PerDatabase[Coalescer[_Stored, TooManyRequests | None]] = PerDatabase(
     lambda database: Coalescer(partial(_write, database), lanes=2, most=_TOGETHER, keep=lambda _: False)
 )
+
+
+def _quota(own: int | None, usual: int) -> int:
+    return usual if own is None else own
 
 
 def _json(value: object) -> str:

@@ -9,6 +9,7 @@ from janus_mail.models.states import DELIVERY_ORDER, State
 # What bears on accepting, a row a provider (one of nulls where there is none), the route's order.
 FACTS = """
     SELECT w.id AS workspace_id, clock_timestamp() AS now, w.timezone, w.from_email, w.allowed_senders, w.on_uncertain,
+           w.minute_quota, w.monthly_quota,
            EXISTS (SELECT FROM suppressions s WHERE s.workspace_id = w.id) AS suppresses,
            p.id AS provider_id, p.kind, p.name, p.enabled, p.sandbox, p.from_email AS provider_from_email
     FROM workspaces w LEFT JOIN providers p ON p.workspace_id = w.id AND p.deleted_at IS NULL

@@ -1,10 +1,12 @@
 """Asking for another try: of what failed, of what waits, of what nobody knows about."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from janus_mail.accounts.callers import Caller
+from janus_mail.audit.record import record
 from janus_mail.delivery import control
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.errors import Conflict, NotFound
@@ -22,6 +24,7 @@ async def retry(context: Context, caller: Caller, event_id: uuid.UUID) -> int:
         )
         if not many:
             raise Conflict("No message of this event has failed, is parked or suppressed.", code="nothing_to_retry")
+        await _note(connection, caller, "event.retried", "event", event_id, {"messages": many})
     await _announce(context, event_id)
     return many
 
@@ -34,6 +37,7 @@ async def send_now(context: Context, caller: Caller, event_id: uuid.UUID) -> int
         if not many:
             raise Conflict("No message of this event is waiting.", code="nothing_to_send")
         await connection.execute(queries.BRING_FORWARD, caller.workspace_id, event_id)
+        await _note(connection, caller, "event.sent_now", "event", event_id, {"messages": many})
     await _announce(context, event_id)
     return many
 
@@ -50,6 +54,7 @@ async def resolve(
             if await connection.fetchrow(queries.MESSAGE, caller.workspace_id, message_id) is None:
                 raise NotFound("There is no such message.")
             raise Conflict("This message is not parked.", code="not_parked")
+        await _note(connection, caller, "message.resolved", "message", message_id, {"outcome": outcome})
     await _announce(context, event_id)
 
 
@@ -57,6 +62,13 @@ async def _require(connection: Connection, query: str, caller: Caller, event_id:
     """Raises NotFound."""
     if not await connection.fetchval(query, caller.workspace_id, event_id):
         raise NotFound("There is no such event.")
+
+
+async def _note(
+    connection: Connection, caller: Caller, action: str, kind: str, object_id: uuid.UUID, after: Mapping[str, Any]
+) -> None:
+    """In the audit log."""
+    await record(connection, caller, action, kind, object_id, workspace_id=caller.workspace_id, after=after)
 
 
 async def _announce(context: Context, event_id: uuid.UUID) -> None:

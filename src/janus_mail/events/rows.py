@@ -86,3 +86,8 @@ class NewEvent:
     due_at: datetime
     messages: list[NewMessage]
     files: Sequence[NewFile] = ()
+
+    @property
+    def mails(self) -> int:
+        """As quotas count them: one for each recipient."""
+        return self.row.recipients_count

@@ -25,7 +25,7 @@ from typing_extensions import TypedDict
 
 from janus_mail.content.characters import UNFIT_IN_HEADER, UNFIT_IN_NAME, check_text
 from janus_mail.content.headers import check_custom_header
-from janus_mail.errors import InvalidInput
+from janus_mail.errors import ApiError, InvalidInput
 from janus_mail.events.attachments import Attachments
 from janus_mail.web.validation import invalid_input
 
@@ -360,7 +360,7 @@ class EventChange(Strict):
 class Refused:
     """An event of a batch that is none, and why."""
 
-    def __init__(self, error: InvalidInput) -> None:
+    def __init__(self, error: ApiError) -> None:
         self.error = error
 
 

@@ -63,6 +63,8 @@ class Facts:
     on_uncertain: str
     providers: Sequence[KnownProvider]  # in the order of the route
     suppresses: bool = False  # whether the workspace has a list of addresses that must not be mailed
+    minute_quota: int = 0  # mails it may schedule in a minute; 0: any number
+    monthly_quota: int = 0
 
 
 def understand(

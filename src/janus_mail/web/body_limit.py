@@ -1,12 +1,14 @@
 """How large a request's body may be: said before it is read where its length is announced, else while reading.
 
 Where files may come along in base64, the body without them has a limit of its own, which is told when it was read.
-Large bodies share a room: so much of them a process holds, however many come at once and however slowly.
+Large bodies share a room: so much of them a process holds, however many come at once and however slowly. And none may
+come too slowly: after the first half minute so much a second, from the beginning.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -17,12 +19,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from janus_mail.errors import TooLarge
 from janus_mail.web.errors import RETRY_AFTER_S, answer
+from janus_mail.web.rate_limits import limits_of
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 FILES: Final = "attachments"  # the field that holds them, each with its `content`
 _SCOPE: Final = "janus.most_without_files"
 LARGE: Final = MIB  # octets; a body with more takes room
+PATIENCE_S: Final = 30.0  # for any body
+SLOWEST: Final = 16 * KIB  # octets a second, after that
+_TOO_SLOW: Final = f"The body came too slowly: at least {SLOWEST // KIB} KiB a second are expected."
 _LONGEST_KEPT: Final = 200  # characters of a path
 
 
@@ -37,38 +43,81 @@ class Limit:
 
 @dataclass(slots=True)
 class Room:
-    """How many octets of large bodies a process holds, and may."""
+    """How many octets of large bodies a process holds, whose they are, and how many it may hold.
+
+    One caller gets half of it at most, so that slow uploads of one keep nobody else out.
+    """
 
     most: int
     octets: int = 0
+    held: dict[str, int] = field(default_factory=dict)
+
+    def has(self, octets: int, holder: str) -> bool:
+        """Whether there is room for so many more."""
+        return self.octets + octets <= self.most and self.held.get(holder, 0) + octets <= self.most // 2
+
+    def take(self, octets: int, holder: str) -> None:
+        """Fewer than none give back."""
+        self.octets += octets
+        self.held[holder] = self.held.get(holder, 0) + octets
+        if not self.held[holder]:
+            del self.held[holder]
 
 
 ROOM: Final = Room(256 * MIB)
 
 
-class _Taken:
-    """One body's part of the room, from its first octet beyond LARGE until its request is over."""
+class _Body:
+    """One body while it is read: its octets, its time, and its part of the room from its first octet beyond LARGE until
+    its request is over."""
 
-    def __init__(self) -> None:
-        self._octets = 0
+    def __init__(self, scope: Scope, receive: Receive, most: int, announced: int) -> None:
+        self._scope, self._receive, self._most, self._announced = scope, receive, most, announced
+        self._read = self._taken = 0
+        self._began_s = 0.0
+        self._holder = ""
+        self._over = False
 
-    def begin(self, announced: int) -> None:
-        """Raises HTTPException (503) for a body that has no room now: those that came earlier are to come to an end."""
-        if announced > LARGE and ROOM.octets + announced > ROOM.most:
-            raise _full()
-
-    def grow_to(self, octets: int) -> None:
-        """So many have been read. Raises HTTPException (503)."""
-        if octets <= LARGE:
-            return
-        ROOM.octets += octets - self._octets
-        self._octets = octets
-        if ROOM.octets > ROOM.most:
-            raise _full()
+    async def receive(self) -> Message:
+        """Raises HTTPException, for FastAPI lets nothing else through its reading of the body: 413, 503, 408."""
+        if self._over:  # what comes now is only that the client went away
+            return await self._receive()
+        if not self._began_s:
+            self._begin()
+        try:
+            async with asyncio.timeout_at(self._began_s + PATIENCE_S + self._read / SLOWEST):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW, {"Connection": "close"}) from None
+        self._over = not message.get("more_body", False)
+        self._read += len(message.get("body", b""))
+        if self._read > self._most:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _sentence(self._most))
+        if self._read > LARGE:
+            self._grow()
+        return message
 
     def give_back(self) -> None:
-        ROOM.octets -= self._octets
-        self._octets = 0
+        if self._taken:
+            ROOM.take(-self._taken, self._holder)
+            self._taken = 0
+
+    def _begin(self) -> None:
+        """Not before the first octet is asked for: who may not send a body at all is told that first, and by then it is
+        known who it is. Those that came earlier are to come to an end."""
+        self._began_s = asyncio.get_running_loop().time()
+        limits = limits_of(self._scope)
+        self._holder = limits.holder if limits is not None else ""
+        if self._announced > LARGE and not ROOM.has(self._announced, self._holder):
+            raise _full()
+
+    def _grow(self) -> None:
+        more = self._read - self._taken
+        fits = ROOM.has(more, self._holder)
+        ROOM.take(more, self._holder)
+        self._taken = self._read
+        if not fits:
+            raise _full()
 
 
 class BodyLimit:
@@ -94,25 +143,11 @@ class BodyLimit:
             return
         if limit.without_files is not None:
             scope[_SCOPE] = limit.without_files
-        read = 0
-        taken = _Taken()
-
-        async def count() -> Message:
-            nonlocal read
-            if read == 0:
-                taken.begin(announced)  # not before: who may not send one at all is told that first
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > most:
-                # FastAPI lets an HTTPException through its reading of the body, and nothing else.
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _sentence(most))
-            taken.grow_to(read)
-            return message
-
+        body = _Body(scope, receive, most, announced)
         try:
-            await self.app(scope, count, send)
+            await self.app(scope, body.receive, send)
         finally:
-            taken.give_back()
+            body.give_back()
 
     def _find(self, path: str) -> Limit:
         return next((limit for limit in self._limits if limit.path.fullmatch(path)), self._default)

@@ -12,6 +12,7 @@ from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
 from janus_mail.storage.list_cache import ListCache
 from janus_mail.storage.secrets import SecretBox
+from janus_mail.web.limiter import Limiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Context:
     list_cache: ListCache
     secrets: SecretBox
     bell: Bell
+    limiter: Limiter
 
 
 def context_of(request: Request) -> Context:

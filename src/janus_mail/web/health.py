@@ -18,11 +18,11 @@ from janus_mail.storage.migrate import is_migrated
 from janus_mail.storage.redis import REDIS_AWAY
 from janus_mail.telemetry.metrics import WORKERS_OWN, registry_with
 from janus_mail.watch import gauges
+from janus_mail.web.client_address import through_proxy
 from janus_mail.web.context import Context
 from janus_mail.web.errors import REQUEST_ID_HEADER, responses
 
 _PATIENCE_S: Final = 2
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _AWAY: Final[tuple[type[BaseException], ...]] = (*CONNECTION_LOST, DBAPIError)
 
 
@@ -96,7 +96,7 @@ async def show_metrics(request: Request) -> Response:
 
     They are about every workspace together, so what comes through a reverse proxy is answered 404.
     """
-    if any(name in request.headers for name in _FORWARDED):
+    if through_proxy(request.scope):
         raise NotFound("Metrics are not shown through a proxy: ask this process itself.")
     families = await _gauges(request.app.state)
     registry = registry_with(lambda: families, without=WORKERS_OWN)

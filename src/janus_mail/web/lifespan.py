@@ -17,6 +17,7 @@ from janus_mail.storage.list_cache import ListCache
 from janus_mail.storage.redis import open_redis
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.web.context import Context
+from janus_mail.web.limiter import Limiter
 
 _START_PATIENCE_S: Final = 3  # for PostgreSQL; after it requests are taken and answered 503
 _RETRY_S: Final = 1
@@ -69,6 +70,7 @@ async def _open(
         list_cache=ListCache(redis, settings.list_cache_seconds),
         secrets=secrets,
         bell=Bell(redis, horizon_s=settings.horizon_seconds),
+        limiter=Limiter(redis),
     )
     while True:
         try:
@@ -94,6 +96,7 @@ async def _close(context: Context | None, redis: Redis | None) -> None:
     """In the reverse order; a connection that does not let go is cut."""
     if context is not None:
         await context.bell.close()
+        await context.limiter.close()
         try:
             async with asyncio.timeout(_CLOSE_PATIENCE_S):
                 await context.database.close()

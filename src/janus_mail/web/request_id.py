@@ -13,7 +13,7 @@ _SANE = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
 
 
 class RequestId:
-    """The outermost middleware: keeps a sane `X-Request-ID` that was sent in, else makes one."""
+    """Outside of all that answers: keeps a sane `X-Request-ID` that was sent in, else makes one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

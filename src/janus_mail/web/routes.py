@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from janus_mail.errors import Detail, InvalidInput, UnsupportedMediaType
 from janus_mail.web.body_limit import check_without_files
-from janus_mail.web.errors import REQUEST_ID_HEADER, responses
+from janus_mail.web.errors import RATE_LIMITS, REQUEST_ID_HEADER, responses
 
 _ALWAYS = (400, 401, 403, 405, 429, 503)
 _MOST_NAMED = 100
@@ -92,7 +92,6 @@ class ApiRoute(APIRoute):
                 _refuse_fields(await read.body())
             response = await handle(read)
             response.headers.setdefault("Cache-Control", "no-store")
-            # The place of RateLimit-Limit, -Remaining and -Reset, when rate limits come.
             return response
 
         return strict
@@ -114,12 +113,14 @@ def _describe(
     if "{" in path:
         statuses.append(404)
     if methods & _WITH_BODY:
-        statuses += [413, 415]
-    described: dict[int | str, dict[str, Any]] = {success: {"headers": REQUEST_ID_HEADER}}
+        statuses += [408, 413, 415]
+    described: dict[int | str, dict[str, Any]] = {success: {}}
     described.update(responses(*sorted(statuses)))
     for status, said in own.items():
-        headers = {**described.get(status, {}).get("headers", REQUEST_ID_HEADER), **said.get("headers", {})}
+        headers = {**described.get(status, {}).get("headers", {}), **said.get("headers", {})}
         described[status] = {**described.get(status, {}), **said, "headers": headers}
+    for said in described.values():
+        said["headers"] = REQUEST_ID_HEADER | said.get("headers", {}) | RATE_LIMITS
     return described
 
 
