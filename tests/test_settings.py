@@ -173,6 +173,9 @@ def test_the_times_of_production_are_these() -> None:
         "stall_seconds": 10,
         "list_cache_seconds": 3600,
         "idempotency_seconds": 86_400,
+        "session_seconds": 43_200,
+        "access_token_seconds": 600,
+        "refresh_token_seconds": 2_592_000,
     }
 
 

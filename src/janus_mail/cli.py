@@ -13,7 +13,11 @@ import typer
 from pydantic import SecretStr
 
 from janus_mail.cli_database import fail, run_to_end, settings_with_database, with_database
+from janus_mail.cli_erase import erase
+from janus_mail.cli_keys import keys
 from janus_mail.cli_secrets import sealed
+from janus_mail.cli_users import users
+from janus_mail.cli_workspaces import workspaces
 from janus_mail.errors import ApiError
 from janus_mail.settings import Settings, SettingsError, load_settings, variable_name
 
@@ -21,15 +25,16 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Janus: takes an email and a time, and makes sure that it leaves at that time, once.",
 )  # fmt: skip
-keys = typer.Typer(no_args_is_help=True, help="API keys of a workspace.")
 config = typer.Typer(no_args_is_help=True, help="The settings in force.")
 database = typer.Typer(no_args_is_help=True, help="The database of a developer.")
 app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
 app.add_typer(database, name="database")
 app.add_typer(sealed, name="secrets")
+app.add_typer(workspaces, name="workspaces")
+app.add_typer(users, name="users")
+app.add_typer(erase, name="erase")
 
-Workspace = Annotated[str, typer.Option(help="The workspace's name.")]
 Processes = Annotated[int, typer.Option(min=1, max=256, help="How many processes; one for each core is a good start.")]
 
 
@@ -178,52 +183,10 @@ def init(
     typer.echo(f"{file} written, with fresh secrets")
 
 
-@keys.command("create")
-def keys_create(
-    name: Annotated[str, typer.Option(help="What the key is for.")],
-    workspace: Workspace = "default",
-    scope: Annotated[list[str] | None, typer.Option(help="May be given several times; default: every scope.")] = None,
-) -> None:
-    """Make an API key and print it, this once."""
-    from janus_mail.accounts.keys import create_key
-    from janus_mail.accounts.permissions import ALL_SCOPES
-
-    with settings_with_database() as settings:
-        typer.echo(
-            with_database(
-                settings, lambda db: create_key(db, workspace=workspace, name=name, scopes=scope or ALL_SCOPES)
-            )
-        )
-
-
-@keys.command("list")
-def keys_list(workspace: Workspace = "default") -> None:
-    """Show the keys, newest first: prefix, name, scopes, when made, last used and revoked."""
-    from janus_mail.accounts.keys import list_keys
-
-    with settings_with_database() as settings:
-        for key in with_database(settings, lambda db: list_keys(db, workspace=workspace)):
-            used = f"used {key.last_used_at:%Y-%m-%d %H:%M}Z" if key.last_used_at else "never used"
-            ended = f"  revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""
-            made = f"made {key.created_at:%Y-%m-%d}"
-            typer.echo(f"{key.prefix}  {key.name}  {','.join(key.scopes)}  {made}  {used}{ended}")
-
-
-@keys.command("revoke")
-def keys_revoke(
-    prefix: Annotated[str, typer.Argument(help="What stands between `janus_` and the next `_`.")],
-    workspace: Workspace = "default",
-) -> None:
-    """Refuse a key from now on."""
-    from janus_mail.accounts.keys import revoke_key
-
-    with settings_with_database() as settings:
-        with_database(settings, lambda db: revoke_key(db, workspace=workspace, prefix=prefix))
-
-
 @config.command("check")
 def config_check() -> None:
-    """Show every setting, secrets masked, and whether PostgreSQL and Redis can be used."""
+    """Show every setting, secrets masked, and whether PostgreSQL, Redis and mail of our own can be used."""
+    from janus_mail.accounts.system_mail_check import check_system_mail
     from janus_mail.storage.check import check_postgres, check_redis
     from janus_mail.storage.data_folder import named_or_running
 
@@ -233,6 +196,8 @@ def config_check() -> None:
         typer.echo(f"{variable_name(field)}={_shown(field, getattr(settings, field))}{default}")
     in_use = named_or_running(settings) or settings
     findings = [asyncio.run(check(in_use)) for check in (check_postgres, check_redis)]
+    if findings[0].good:
+        findings.append(asyncio.run(check_system_mail(in_use)))
     for finding in findings:
         typer.echo(finding.text)
     if in_use is settings:  # a running `janus dev` has its own
@@ -314,7 +279,7 @@ def _shown(field: str, value: object) -> str:
     if isinstance(value, SecretStr):
         return "(hidden)"
     if isinstance(value, tuple):
-        return f"({len(value)} hidden)"
+        return f"({len(value)} hidden)" if field == "secret_keys" else ", ".join(map(str, value))
     return "" if value is None else str(value)
 
 
