@@ -13,9 +13,12 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
+from janus_mail.accounts import passwords
 from janus_mail.accounts.keys import create_key
 from janus_mail.app import create_app
 from janus_mail.settings import Settings
@@ -32,6 +35,14 @@ for _name in ("DATABASE_URL", "REDIS_URL", "TZ", "PORT"):
 Settings.model_config["env_file"] = None
 
 TEST_KEY = Fernet.generate_key().decode()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Argon2id at its least: what it costs in production is what it is for."""
+    costly, passwords.hasher = passwords.hasher, PasswordHash((Argon2Hasher(1, 8, 1),))
+    yield
+    passwords.hasher = costly
 
 
 @pytest.fixture(scope="session")
@@ -163,6 +174,8 @@ def settings_here(database_url: str, redis_url: str, servers_dir: Path) -> Setti
             "secret_keys": TEST_KEY,
             "public_url": "http://testserver",
             "allow_private_hosts": True,  # the services that we send to are on loopback
+            # Who tests asks often.
+            **{name: 0 for name in Settings.model_fields if name.startswith("rate_limit_")},
         }
     )
 

@@ -129,6 +129,7 @@ def test_a_first_try_runs_survives_deaths_keeps_its_data_and_leaves_nothing_behi
     with Dev(folder, free_port()) as dev:
         dev.wait_for(f"Janus is ready at http://localhost:{dev.port}$")
         key = dev.wait_for("API key").split()[2]
+        dev.wait_for(f"Make the first account  http://localhost:{dev.port}/set-up/")
         dev.wait_for(f"curl -X POST http://localhost:{dev.port}/api/events")
         assert json.loads(dev.wait_for("-d '").split("'")[1]) == EVENT
         assert sum("Creating the database files" in line for line in dev.said) == 1

@@ -17,7 +17,10 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker as ArqWorker
 from redis.asyncio import Redis
 
+from janus_mail.accounts.care import care_daily
+from janus_mail.accounts.system_mail_work import SystemMailWork
 from janus_mail.availability.admission import Admission
+from janus_mail.availability.allowances import Allowances
 from janus_mail.availability.circuits import Circuits, CircuitTimes
 from janus_mail.availability.permits import Permits
 from janus_mail.availability.provider_book import ProviderBook, prepare_kinds
@@ -35,7 +38,10 @@ from janus_mail.delivery.record import Recorder
 from janus_mail.delivery.retention import Retention
 from janus_mail.delivery.rollup import roll_up
 from janus_mail.delivery.send import Sender
+from janus_mail.feedback import sns
 from janus_mail.feedback.work import FeedbackWork
+from janus_mail.notices.incident_mail import IncidentMail
+from janus_mail.providers.http_network import HttpNetwork
 from janus_mail.providers.smtp_opening import SmtpTimeouts
 from janus_mail.providers.timeouts import HttpTimeouts, Timeouts
 from janus_mail.routing.environment import keep_environment_provider
@@ -48,6 +54,8 @@ from janus_mail.storage.secrets import SecretBox
 from janus_mail.telemetry.collector import collect_seldom
 from janus_mail.telemetry.metrics_server import serve_metrics
 from janus_mail.watch.gauges import Gauges
+from janus_mail.web.context import Context
+from janus_mail.web.limiter import Limiter
 
 _log = logging.getLogger(__name__)
 
@@ -124,9 +132,11 @@ class WorkerProcess:
         self.bell = Bell(redis, horizon_s=settings.horizon_seconds)
         times = CircuitTimes(settings.circuit_open_seconds, settings.circuit_cap_seconds)
         circuits = Circuits(database, times, self._wake_waiting)
+        allowed = Allowances.of(settings)
+        secrets = SecretBox(settings.require_secret_keys())
         self._book = ProviderBook(
-            database, SecretBox(settings.require_secret_keys()), timeouts(settings), circuits.learn,
-            lends=settings.aws_default_credentials,
+            database, secrets, timeouts(settings), circuits.learn,
+            allowed=allowed,
         )  # fmt: skip
         self._quotas = Quotas(database)
         permits = Permits(settings.worker_concurrency)
@@ -144,9 +154,18 @@ class WorkerProcess:
             recorder, permits, self.bell,
         )  # fmt: skip
         recorder.on_wait = self.engine.expect
-        self.feedback = FeedbackWork(database, tick_s=settings.patrol_seconds, on_mail_due=self.engine.wake)
-        days = settings.retention_days
-        retention = None if days is None else Retention(database, self._list_cache, days=days)
+        self.feedback = FeedbackWork(
+            database, tick_s=settings.patrol_seconds, on_mail_due=self.engine.wake,
+            fetch=partial(sns.fetch, network=HttpNetwork(allowed.network)),
+        )  # fmt: skip
+        self.system_mail = SystemMailWork(settings, database, secrets, self._book)
+        self.incident_mail = IncidentMail(
+            Context(
+                settings=settings, database=database, redis=redis, list_cache=self._list_cache, secrets=secrets,
+                bell=self.bell, limiter=Limiter(redis),
+            )
+        )  # fmt: skip
+        retention = Retention(database, self._list_cache, days=settings.retention_days)
         self.patrol = Patrol(settings, database, worker_id, self.bell, self.engine.wake, retention)
 
     async def until(self, stop: asyncio.Event) -> None:
@@ -158,6 +177,9 @@ class WorkerProcess:
                 ("patrol", self.patrol.run),
                 ("roll-up", self._roll_up),
                 ("feedback", self.feedback.run),
+                ("system mail", self.system_mail.run),
+                ("care", partial(care_daily, self._database)),
+                ("incident mail", self.incident_mail.run),
                 ("wake-ups", self._listen),
                 ("calls", self._hear_calls),
                 ("metrics", self._serve_metrics),

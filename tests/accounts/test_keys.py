@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from janus_mail.accounts.keys import create_key, list_keys, prove_key, revoke_key
+from janus_mail.accounts.keys import create_key, list_keys, prove_key, revoke_key, rotate_key
 from janus_mail.accounts.permissions import ALL_SCOPES
-from janus_mail.errors import InvalidInput, NotFound
+from janus_mail.errors import Conflict, InvalidInput, NotFound
 from janus_mail.storage.database import Database
 
 pytestmark = pytest.mark.usefixtures("workspace_id")
@@ -109,3 +109,55 @@ async def test_the_last_use_is_noted_at_most_once_a_minute(api: httpx.AsyncClien
     again = await used()
     assert again is not None
     assert again > first
+
+
+async def test_a_key_that_is_rotated_goes_on_for_the_overlap_and_its_successor_may_the_same(database: Database) -> None:
+    ends = datetime.now(UTC) + timedelta(days=90)
+    old = await create_key(
+        database, workspace="default", name="ci", scopes=["events:read"], expires_at=ends, rate_limit=30
+    )
+    new = await rotate_key(database, workspace="default", prefix=old.split("_")[1], overlap_hours=24)
+    first, second = await prove_key(database, old), await prove_key(database, new)
+    assert first is not None
+    assert second is not None
+    assert (first.name, first.scopes, first.rate_limit) == (second.name, second.scopes, second.rate_limit)
+    successor, rotated = await list_keys(database, workspace="default")
+    assert rotated.successor_id == successor.id
+    assert rotated.expires_at is not None
+    assert timedelta(hours=23.9) < rotated.expires_at - datetime.now(UTC) <= timedelta(hours=24)
+    assert successor.expires_at is not None
+    assert abs(successor.expires_at - ends) < timedelta(minutes=1)
+    with pytest.raises(Conflict, match="successor"):
+        await rotate_key(database, workspace="default", prefix=rotated.prefix, overlap_hours=0)
+    await rotate_key(database, workspace="default", prefix=successor.prefix, overlap_hours=0)
+    assert await prove_key(database, new) is None
+    with pytest.raises(Conflict, match="over"):
+        await rotate_key(database, workspace="default", prefix=successor.prefix, overlap_hours=0)
+
+
+async def test_an_overlap_does_not_make_a_key_last_longer_than_it_was_to(database: Database) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    old = await create_key(database, workspace="default", name="ci", expires_at=ends)
+    await rotate_key(database, workspace="default", prefix=old.split("_")[1], overlap_hours=720)
+    assert (await list_keys(database, workspace="default"))[1].expires_at == ends
+
+
+async def test_what_is_over_is_listed_for_some_days_more(database: Database) -> None:
+    for name, column in (("revoked", "revoked_at"), ("expired", "expires_at"), ("gone", "revoked_at")):
+        await create_key(database, workspace="default", name=name)
+        age = 31 if name == "gone" else 29
+        await database.pool.execute(
+            f"UPDATE api_keys SET {column} = clock_timestamp() - $2 * interval '1 day' WHERE name = $1", name, age
+        )
+    listed = await list_keys(database, workspace="default")
+    assert [(key.name, key.status) for key in listed] == [("expired", "expired"), ("revoked", "revoked")]
+
+
+async def test_a_command_that_makes_a_key_is_written_down_and_the_key_is_not(database: Database) -> None:
+    key = await create_key(database, workspace="default", name="ci")
+    await rotate_key(database, workspace="default", prefix=key.split("_")[1], overlap_hours=1)
+    await revoke_key(database, workspace="default", prefix=key.split("_")[1])
+    rows = await database.pool.fetch("SELECT action, actor, a::text AS said FROM audit_log a ORDER BY id")
+    assert [row["action"] for row in rows] == ["key.created", "key.created", "key.rotated", "key.revoked"]
+    assert {row["actor"] for row in rows} == {"a command on the server"}
+    assert all(key.split("_")[2] not in row["said"] for row in rows)
