@@ -18,8 +18,8 @@ from janus_mail.errors import InvalidInput
 from janus_mail.models.states import SuppressionReason
 from janus_mail.storage.database import Database
 from janus_mail.suppressions import import_csv
-from janus_mail.suppressions.csv_cells import guarded, unguarded
 from janus_mail.suppressions.read_csv import BadLine, CsvFile, Line
+from janus_mail.web.csv_cells import guarded, unguarded
 from tests.suppressions.conftest import Suppress, rows
 
 IMPORT, EXPORT = "/api/suppressions/import", "/api/suppressions/export"

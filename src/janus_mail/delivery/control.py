@@ -67,6 +67,18 @@ async def cancel_events(connection: Connection, workspace_id: uuid.UUID, event_i
     return Canceled(canceled, rest.too_late)
 
 
+async def cancel_messages(connection: Connection, workspace_id: uuid.UUID, message_ids: Sequence[uuid.UUID]) -> int:
+    """What waits of these, and nothing else of their events; how many that were."""
+    canceled: int = await connection.fetchval(requests.CANCEL_MESSAGES, workspace_id, message_ids)
+    return canceled
+
+
+async def take_back(connection: Connection, workspace_id: uuid.UUID, message_ids: Sequence[uuid.UUID]) -> int:
+    """What workers hold of these and has not begun is scheduled again, so that they read anew whom it goes to."""
+    many: int = await connection.fetchval(requests.TAKE_BACK_THESE, workspace_id, message_ids)
+    return many
+
+
 async def would_cancel(connection: Connection, workspace_id: uuid.UUID, event_ids: Sequence[uuid.UUID]) -> Canceled:
     """What `cancel_events` would answer at this moment; changes nothing."""
     row = await connection.fetchrow(requests.CANCELABLE, workspace_id, event_ids)

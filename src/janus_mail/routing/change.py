@@ -4,13 +4,25 @@ import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 
+from janus_mail.accounts.callers import Caller
+from janus_mail.audit.record import record
+from janus_mail.availability.allowances import Allowances
 from janus_mail.availability.circuits import close_by_hand, open_by_hand, settings_changed
 from janus_mail.delivery.control import AT_ONCE, try_all_waiting_now, try_waiting_now
 from janus_mail.errors import Conflict, Detail, InvalidInput
 from janus_mail.routing import queries
+from janus_mail.routing.addresses import against_hosts
+from janus_mail.routing.audited import (
+    PROVIDER,
+    provider_changed,
+    provider_removed,
+    route_reordered,
+    settings_of,
+)
 from janus_mail.routing.config import refuse_borrowing, valid_config, with_stored_secrets
 from janus_mail.routing.create import name_taken, refuse_reserved_name
 from janus_mail.routing.read import list_providers, no_such_provider, shown
@@ -28,14 +40,15 @@ _HOOK_TOKEN_BYTES = 16
 
 
 async def change_provider(
-    context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID, patch: ProviderPatch, *, verify: bool = False
+    context: Context, caller: Caller, provider_id: uuid.UUID, patch: ProviderPatch, *, verify: bool = False
 ) -> Provider:
     """Change what is given. What waits for a provider is tried at once where this one may take mail again.
 
     With `verify` the service is asked about another config once it is stored. Raises `NotFound`, `InvalidInput`
     (config, dial of a real provider) and `Conflict` (version, name, kept by MAIL_*).
     """
-    woken = 0
+    woken, workspace_id = 0, caller.workspace_id
+    against = await _against_hosts(context, workspace_id, provider_id, patch)
     async with context.database.transaction() as connection:
         await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
         before = await connection.fetchrow(queries.PROVIDER_TO_CHANGE, workspace_id, provider_id)
@@ -44,7 +57,7 @@ async def change_provider(
         _refuse_unfit(before, patch)
         after = {**before, **patch}
         if "config" in patch:
-            after["config"] = _sealed(context, before, patch["config"])
+            after["config"] = _sealed(context, before, patch["config"], against)
         changed = {name for name in after if after[name] != before[name]}
         try:
             await connection.execute(
@@ -55,6 +68,10 @@ async def change_provider(
             )  # fmt: skip
         except asyncpg.UniqueViolationError:
             raise name_taken(after["name"]) from None
+        await provider_changed(
+            connection, caller, workspace_id, provider_id, before["kind"], _in_plain(context, {**before}),
+            _in_plain(context, after),
+        )  # fmt: skip
         if before["daily_quota"] is None and after["daily_quota"] is not None:
             await connection.execute(queries.COUNT_TODAY, workspace_id, provider_id)
         if changed.intersection(_DECIDING):
@@ -70,11 +87,12 @@ async def change_provider(
     return shown(now, context.secrets, context.settings.public_url)
 
 
-async def remove_provider(context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID) -> Provider:
+async def remove_provider(context: Context, caller: Caller, provider_id: uuid.UUID) -> Provider:
     """Take it out of the route; as it was. What waited for it is tried anew with the others.
 
     Raises `NotFound`, and `Conflict` (`kept_by_environment`) for the one of MAIL_*, which comes back at every start.
     """
+    workspace_id = caller.workspace_id
     async with context.database.transaction() as connection:
         await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
         row = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
@@ -86,20 +104,20 @@ async def remove_provider(context: Context, workspace_id: uuid.UUID, provider_id
                 code="kept_by_environment",
             )
         await connection.execute(queries.REMOVE_PROVIDER, provider_id)
+        said = _in_plain(context, {**row})
+        await provider_removed(connection, caller, workspace_id, provider_id, row["kind"], said)
         woken = await try_waiting_now(connection, workspace_id)
     await context.list_cache.renew(workspace_id)
     await _go_on(context, workspace_id, woken)
     return shown(row, context.secrets, context.settings.public_url)
 
 
-async def switch_circuit(
-    context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID, switch: CircuitSwitch, *, actor: str
-) -> Provider:
+async def switch_circuit(context: Context, caller: Caller, provider_id: uuid.UUID, switch: CircuitSwitch) -> Provider:
     """Open or close a provider's circuit by hand. What waits is tried at once when it is closed. Raises `NotFound`.
 
     One that a person opened stays as it is unless another reason is given.
     """
-    woken = 0
+    woken, workspace_id, actor = 0, caller.workspace_id, caller.label
     async with context.database.transaction() as connection:
         await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
         before = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
@@ -108,8 +126,16 @@ async def switch_circuit(
         if switch.state == "open":
             if not before["circuit_by_hand"] or switch.reason not in (None, before["circuit_reason"]):
                 await open_by_hand(connection, workspace_id, provider_id, actor=actor, reason=switch.reason)
+                await record(
+                    connection, caller, "circuit.opened", PROVIDER, provider_id, workspace_id=workspace_id,
+                    name=before["name"], after={"reason": switch.reason},
+                )  # fmt: skip
         else:
             await close_by_hand(connection, workspace_id, provider_id, actor=actor)
+            await record(
+                connection, caller, "circuit.closed", PROVIDER, provider_id, workspace_id=workspace_id,
+                name=before["name"],
+            )  # fmt: skip
             woken = await try_waiting_now(connection, workspace_id)
         now = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
         assert now is not None  # noqa: S101  (its workspace is locked)
@@ -117,27 +143,35 @@ async def switch_circuit(
     return shown(now, context.secrets, context.settings.public_url)
 
 
-async def renew_hook(context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID) -> Provider:
+async def renew_hook(context: Context, caller: Caller, provider_id: uuid.UUID) -> Provider:
     """Its service must post to another address from now on. Raises `NotFound`.
 
     Every process refuses the one before as soon as it reads the row again, within a second.
     """
+    workspace_id = caller.workspace_id
     async with context.database.transaction() as connection:
         await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
         await connection.execute(queries.RENEW_HOOK, workspace_id, provider_id, secrets.token_hex(_HOOK_TOKEN_BYTES))
         now = await connection.fetchrow(queries.PROVIDER, workspace_id, provider_id)
         if now is None:
             raise no_such_provider()
+        await record(
+            connection, caller, "provider.hook_renewed", PROVIDER, provider_id, workspace_id=workspace_id,
+            name=now["name"],
+        )  # fmt: skip
     return shown(now, context.secrets, context.settings.public_url)
 
 
-async def put_in_order(context: Context, workspace_id: uuid.UUID, order: Sequence[uuid.UUID]) -> list[Provider]:
+async def put_in_order(context: Context, caller: Caller, order: Sequence[uuid.UUID]) -> list[Provider]:
     """Put the whole route in this order. Raises `InvalidInput` unless it names every provider once."""
+    workspace_id = caller.workspace_id
     async with context.database.transaction() as connection:
         await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
-        there = {row["id"] for row in await connection.fetch(queries.IN_ROUTE, workspace_id)}
-        _refuse_other_than(there, order)
+        there = {row["id"]: row["name"] for row in await connection.fetch(queries.IN_ROUTE, workspace_id)}
+        _refuse_other_than(set(there), order)
         await connection.execute(queries.PUT_IN_ORDER, workspace_id, order)
+        names = [there[provider_id] for provider_id in order]
+        await route_reordered(connection, caller, workspace_id, list(there.values()), names)
     await context.list_cache.renew(workspace_id)
     return await list_providers(context.database, context.secrets, workspace_id, public_url=context.settings.public_url)
 
@@ -150,8 +184,24 @@ async def _go_on(context: Context, workspace_id: uuid.UUID, woken: int) -> None:
         context.bell.ring([datetime.now(UTC)])
 
 
-def _sealed(context: Context, before: asyncpg.Record, given: Mapping[str, object]) -> bytes:
-    """The config to store, the same bytes where it says the same. Raises `InvalidInput`."""
+async def _against_hosts(
+    context: Context, workspace_id: uuid.UUID, provider_id: uuid.UUID, patch: ProviderPatch
+) -> InvalidInput | None:
+    """Asked before the transaction, in which nobody is to wait for a look-up of names."""
+    if "config" not in patch:
+        return None
+    row = await context.database.pool.fetchrow(queries.PROVIDER, workspace_id, provider_id)
+    if row is None:  # as the transaction will find
+        return None
+    allowed = Allowances.of(context.settings)
+    return await against_hosts(row["kind"], patch["config"], sandbox=row["sandbox"], allowed=allowed)
+
+
+def _sealed(
+    context: Context, before: asyncpg.Record, given: Mapping[str, object], against: InvalidInput | None
+) -> bytes:
+    """The config to store, the same bytes where it says the same. Raises `InvalidInput`: another one must have
+    nothing `against` it."""
     sealed: bytes = before["config"]
     try:
         stored = context.secrets.open(sealed)
@@ -161,9 +211,20 @@ def _sealed(context: Context, before: asyncpg.Record, given: Mapping[str, object
     config = valid_config(before["kind"], config, sandbox=before["sandbox"])
     if config == stored:
         return sealed
+    if against is not None:
+        raise against
     lends = context.settings.aws_default_credentials
     refuse_borrowing(before["kind"], config, sandbox=before["sandbox"], lends=lends)
     return context.secrets.seal(config)
+
+
+def _in_plain(context: Context, row: Mapping[str, Any]) -> dict[str, Any]:
+    """As the audit log compares it; without the config where none of the keys opens it."""
+    try:
+        config = context.secrets.open(row["config"])
+    except UnreadableSecret:
+        config = None
+    return settings_of(row, config)
 
 
 def _refuse_unfit(before: asyncpg.Record, patch: ProviderPatch) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from janus_mail.availability.provider_book import LENDS_NOTHING
+from janus_mail.availability.allowances import LENDS_NOTHING
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.providers.registry import (
     MASK,
@@ -77,12 +77,12 @@ def without_secrets(text: str, kind: str, config: Mapping[str, object]) -> str:
 def _moved(kind: str, given: Mapping[str, object], stored: Mapping[str, object]) -> list[str]:
     """The settings that say where the secrets are sent and do not say what they said."""
     known = kind_named(kind)
-    before, after = _in_force(kind, stored), _in_force(kind, given)
+    before, after = in_force(kind, stored), in_force(kind, given)
     return [name for name in known.destination if name in known.config_model.model_fields
             and after.get(name) != before.get(name)]  # fmt: skip
 
 
-def _in_force(kind: str, config: Mapping[str, object]) -> dict[str, object]:
+def in_force(kind: str, config: Mapping[str, object]) -> dict[str, object]:
     """With what is filled in where it says nothing; as it is where that cannot be told, for then it is refused."""
     model = kind_named(kind).config_model
     try:

@@ -8,9 +8,15 @@ from typing import Required, TypedDict, Unpack
 import asyncpg
 from uuid_utils.compat import uuid7
 
+from janus_mail.accounts.callers import Caller
+from janus_mail.audit.actors import SYSTEM
+from janus_mail.audit.record import Actor
+from janus_mail.availability.allowances import Allowances
 from janus_mail.delivery.control import try_all_waiting_now, try_waiting_now
 from janus_mail.errors import Conflict
 from janus_mail.routing import queries
+from janus_mail.routing.addresses import against_hosts
+from janus_mail.routing.audited import provider_created, settings_of
 from janus_mail.routing.config import refuse_borrowing, valid_config
 from janus_mail.routing.read import read_provider
 from janus_mail.routing.schemas import MAX_PROVIDERS, Provider, ProviderCreate
@@ -42,7 +48,7 @@ class NewProvider(TypedDict, total=False):
 
 async def accept_provider(
     context: Context,
-    workspace_id: uuid.UUID,
+    caller: Caller,
     wanted: ProviderCreate,
     once: OnceOnly | None = None,
     *,
@@ -54,15 +60,20 @@ async def accept_provider(
     Conflict for the key too.
     """
     refuse_reserved_name(wanted.name)
+    workspace_id = caller.workspace_id
+    allowed = Allowances.of(context.settings)
+    against = await against_hosts(wanted.kind, wanted.config, sandbox=wanted.sandbox, allowed=allowed)
     async with context.database.transaction() as connection:
         kept = await idempotency.begin(connection, workspace_id, once) if once else None
         if kept is not None:
             assert kept.resource_id is not None  # noqa: S101
             provider_id = kept.resource_id
         else:
+            if against is not None:
+                raise against
             await connection.execute(queries.LOCK_WORKSPACE, workspace_id)
             provider_id = await add_provider(
-                connection, context.secrets, workspace_id, lends=context.settings.aws_default_credentials,
+                connection, context.secrets, workspace_id, actor=caller, lends=allowed.own_credentials,
                 **wanted.model_dump(),
             )  # fmt: skip
             if once:
@@ -97,6 +108,7 @@ async def add_provider(
     secrets: SecretBox,
     workspace_id: uuid.UUID,
     *,
+    actor: Actor = SYSTEM,
     from_environment: bool = False,
     lends: bool = False,
     **new: Unpack[NewProvider],
@@ -122,6 +134,7 @@ async def add_provider(
     if position is not None and position <= len(route):
         route.insert(position - 1, provider_id)
         await connection.execute(queries.PUT_IN_ORDER, workspace_id, route)
+    await provider_created(connection, actor, workspace_id, provider_id, new["kind"], settings_of(new, config))
     await try_waiting_now(connection, workspace_id)
     return provider_id
 

@@ -79,7 +79,7 @@ async def post_provider(
     Its credentials are stored encrypted and never shown again. Mail that waits for a provider is tried at once. Then
     the service is asked whether it knows the credentials; `verification` is its answer, and a no changes nothing else.
     """
-    made, replayed = await accept_provider(context, caller.workspace_id, wanted, once, verify=verify)
+    made, replayed = await accept_provider(context, caller, wanted, once, verify=verify)
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
     response.headers["Location"] = f"/api/providers/{made.id}"
@@ -107,13 +107,13 @@ async def change_provider(
     Mail that waits because no provider took it is tried at once when this one may take it again, and a circuit that
     failures opened is closed. With another config the service is asked whether it knows the credentials.
     """
-    return await change.change_provider(context, caller.workspace_id, provider_id, patch, verify=verify)
+    return await change.change_provider(context, caller, provider_id, patch, verify=verify)
 
 
 @router.delete("/providers/{provider_id}", summary="Remove a provider", responses=responses(409))
 async def delete_provider(context: ContextDep, caller: WriteProviders, provider_id: ProviderId) -> Provider:
     """Takes it out of the route; answers with it as it was. Its attempts stay, and what waited for it goes on."""
-    return await change.remove_provider(context, caller.workspace_id, provider_id)
+    return await change.remove_provider(context, caller, provider_id)
 
 
 @router.post("/providers/{provider_id}/circuit", summary="Open or close a circuit")
@@ -124,7 +124,7 @@ async def switch_circuit(
 
     Mail that waits because no provider took it is tried at once when it is closed.
     """
-    return await change.switch_circuit(context, caller.workspace_id, provider_id, switch, actor=caller.label)
+    return await change.switch_circuit(context, caller, provider_id, switch)
 
 
 @router.post("/providers/{provider_id}/verify", summary="Check a provider's credentials")
@@ -138,7 +138,7 @@ async def post_hook_token(context: ContextDep, caller: WriteProviders, provider_
     """For when somebody knows the one it has. `hook_url` is the new one, which the service must be told: what it posts
     to the old one is refused from the next second on.
     """
-    return await change.renew_hook(context, caller.workspace_id, provider_id)
+    return await change.renew_hook(context, caller, provider_id)
 
 
 @router.post("/providers/{provider_id}/test", summary="Send a test mail", responses=responses(409))
@@ -166,7 +166,7 @@ async def get_incidents(
 @router.post("/providers/order", summary="Put the route in order")
 async def put_in_order(context: ContextDep, caller: WriteProviders, body: ProviderOrder) -> Page[Provider]:
     """Name every provider once, the one to try first first; answers with the whole route."""
-    route = await change.put_in_order(context, caller.workspace_id, body.order)
+    route = await change.put_in_order(context, caller, body.order)
     return Page(data=route, has_more=False, next_cursor=None)
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from janus_mail.audit.actors import SYSTEM
 from janus_mail.availability.circuits import settings_changed
 from janus_mail.content.addresses import InvalidAddress, Mailbox, parse_mailbox
 from janus_mail.delivery.control import try_waiting_now
 from janus_mail.errors import InvalidInput
 from janus_mail.routing import queries
+from janus_mail.routing.audited import provider_changed, provider_created, provider_removed, settings_of
 from janus_mail.routing.config import valid_config
 from janus_mail.routing.create import ENVIRONMENT_NAME, add_provider
 from janus_mail.routing.seed import DEFAULT_WORKSPACE, hold_workspace
@@ -61,12 +63,26 @@ async def keep_environment_provider(database: Database, secrets: SecretBox, sett
             if there["deleted_at"] or said != wanted:
                 sealed = None if said and said.config == wanted.config else secrets.seal(wanted.config)
                 await connection.execute(queries.KEEP_IN_STEP, provider_id, sealed, wanted.from_email, wanted.from_name)
+                await _note(connection, workspace_id, there, said, wanted)
                 await settings_changed(connection, workspace_id, provider_id)
                 await try_waiting_now(connection, workspace_id)
                 _log.info("MAIL_* settings have changed: provider brought in step")
         if there is None or there["deleted_at"]:
             await _put_first(connection, workspace_id, provider_id)
         return provider_id
+
+
+async def _note(
+    connection: Connection, workspace_id: uuid.UUID, there: asyncpg.Record, said: _Wanted | None, wanted: _Wanted
+) -> None:
+    """In the audit log: changed, or there again."""
+    after = {**there, "from_email": wanted.from_email, "from_name": wanted.from_name}
+    now = settings_of(after, wanted.config)
+    if there["deleted_at"]:
+        await provider_created(connection, SYSTEM, workspace_id, there["id"], KIND, now)
+    else:
+        was = settings_of({**there}, said.config if said else None)
+        await provider_changed(connection, SYSTEM, workspace_id, there["id"], KIND, was, now)
 
 
 async def _remove(connection: Connection) -> None:
@@ -77,6 +93,7 @@ async def _remove(connection: Connection) -> None:
     there = await connection.fetchrow(queries.PROVIDER_FROM_ENVIRONMENT, workspace_id)
     if there is not None and there["deleted_at"] is None:
         await connection.execute(queries.REMOVE_PROVIDER, there["id"])
+        await provider_removed(connection, SYSTEM, workspace_id, there["id"], KIND, settings_of({**there}, None))
         _log.info("MAIL_SERVER is gone: provider removed")
 
 

@@ -14,7 +14,7 @@ WORKSPACE_CALLED = "SELECT id FROM workspaces WHERE handle = $1"
 # $1 workspace, $2 from_email, $3 from_name.
 SET_MISSING_SENDER = """
     UPDATE workspaces SET from_email = $2, from_name = $3, updated_at = clock_timestamp()
-    WHERE id = $1 AND from_email IS NULL"""
+    WHERE id = $1 AND from_email IS NULL AND allowed_senders IS NULL"""
 
 # An open circuit whose time is over shows as half open: the next mail tries it. `by_hand`: only a person closes it.
 _SHOWN = """
@@ -116,7 +116,7 @@ REMOVE_PROVIDER = """
         updated_at = clock_timestamp()
     WHERE id = $1"""
 
-IN_ROUTE = "SELECT id FROM providers WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY position, id"
+IN_ROUTE = "SELECT id, name FROM providers WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY position, id"
 
 # $1 workspace, $2 provider.
 IS_IN_ROUTE = "SELECT EXISTS (SELECT FROM providers WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL)"

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from janus_mail.audit.actors import COMMAND
+from janus_mail.audit.record import record
 from janus_mail.routing import queries
 from janus_mail.storage.database import Connection, Database
 from janus_mail.storage.secrets import SecretBox, UnreadableSecret
@@ -41,6 +43,12 @@ async def rotate(
     while rows := await _batch(database, secrets, after, done, dry_run=dry_run):
         after = rows[-1]["id"]
         tell(done.looked_at)
+    if done.renewed and not dry_run:
+        async with database.transaction() as connection:
+            await record(
+                connection, COMMAND, "secrets.rotated", "secrets", workspace_id=None,
+                after={"renewed": done.renewed, "lost": len(done.lost)},
+            )  # fmt: skip
     return done
 
 

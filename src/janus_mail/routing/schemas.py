@@ -33,7 +33,7 @@ def _domain(text: str) -> str:
         raise ValueError(error.reason) from None
 
 
-NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]*$"
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 Name = Annotated[
     str,
@@ -41,7 +41,7 @@ Name = Annotated[
         description="No other provider of the workspace may have it.",
         min_length=1,
         max_length=100,
-        pattern=r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*\S)?$",
+        pattern=r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f\u2028\u2029]*\S)?$",
     ),
 ]
 Position = Annotated[int, Field(description="Its place in the route, lowest first.")]

@@ -5,8 +5,10 @@ import uuid
 from functools import partial
 from html import escape
 
-from janus_mail.accounts.access import Caller
+from janus_mail.accounts.callers import Caller
 from janus_mail.accounts.senders import check_sender
+from janus_mail.audit.record import record
+from janus_mail.availability.allowances import Allowances
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.delivery.one_off import Busy, NotBegun, OneOff, send_one
 from janus_mail.delivery.rollup import roll_up
@@ -50,8 +52,8 @@ async def send_test(context: Context, caller: Caller, provider_id: uuid.UUID, wa
     Raises `NotFound`, `InvalidInput` (no recipient, no or a forbidden sender) and `Conflict` (`test_in_progress`,
     `paused`, `suppressed`, `provider_unusable`, `canceled`, `taken_over`).
     """
-    lends = context.settings.aws_default_credentials
-    book = ProviderBook(context.database, context.secrets, Timeouts(), lends=lends)
+    allowed = Allowances.of(context.settings)
+    book = ProviderBook(context.database, context.secrets, Timeouts(), allowed=allowed)
     try:
         provider = await _provider(book, caller.workspace_id, provider_id)
         mail = await _composed(context, caller, provider, wanted)
@@ -76,6 +78,11 @@ async def send_test(context: Context, caller: Caller, provider_id: uuid.UUID, wa
         raise Conflict("It was called back before it began to leave.", code="canceled") from None
     finally:
         await book.close()
+    async with context.database.transaction() as connection:
+        await record(
+            connection, caller, "provider.tested", "provider", provider_id, workspace_id=caller.workspace_id,
+            name=provider.name, after={"event_id": str(hold.event_id)},
+        )  # fmt: skip
     await roll_up(context.database, context.list_cache, event_ids=[hold.event_id])
     return await read_test(context, caller.workspace_id, hold.id)
 

@@ -6,10 +6,9 @@ import uuid
 
 import asyncpg
 
-from janus_mail.availability.provider_book import LENDS_NOTHING
+from janus_mail.availability.allowances import Allowances, NotLent, adapter_of
 from janus_mail.providers.contract import Adapter, Verified
 from janus_mail.providers.outcomes import DeliveryError, Outcome, ProviderBroken, ProviderDown
-from janus_mail.providers.registry import adapter_for, borrows_credentials
 from janus_mail.routing import queries
 from janus_mail.routing.config import without_secrets
 from janus_mail.routing.read import no_such_provider, shown
@@ -57,13 +56,9 @@ async def _ask(context: Context, row: asyncpg.Record) -> Verified | DeliveryErro
     """What it answered, with none of its secrets in it."""
     try:
         config = context.secrets.open(row["config"])
-        lends = context.settings.aws_default_credentials or row["sandbox"]
-        if not lends and borrows_credentials(row["kind"], config):
-            return ProviderBroken("not_lent", f"{LENDS_NOTHING}.")
-        adapter = adapter_for(
-            row["kind"], config, sandbox=row["sandbox"], sandbox_mode=row["sandbox_mode"],
-            sandbox_failure_rate=row["sandbox_failure_rate"],
-        )  # fmt: skip
+        adapter = adapter_of(row, config, Allowances.of(context.settings))
+    except NotLent as error:
+        return ProviderBroken("not_lent", f"{error}.")
     except UnreadableSecret:
         return ProviderBroken("unreadable", "Its settings open with none of JANUS_SECRET_KEYS.")
     except Exception as error:  # stored by another version

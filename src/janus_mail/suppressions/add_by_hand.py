@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from janus_mail.accounts.callers import Caller
+from janus_mail.audit.record import record
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
 from janus_mail.errors import Detail, InvalidInput
 from janus_mail.suppressions.add import Found, suppress
@@ -29,6 +30,12 @@ async def add_by_hand(
         added = await suppress(
             connection, [Found(caller.workspace_id, address, wanted.reason, source) for address in addresses]
         )
+        await record(
+            connection, caller, "suppressions.added", "suppressions", workspace_id=caller.workspace_id,
+            name=addresses[0] if len(addresses) == 1 else None,
+            after={"addresses": addresses[:_MOST_NAMED], "asked": len(addresses), "new": added,
+                   "reason": wanted.reason, "note": wanted.note},
+        )  # fmt: skip
         answer = SuppressionsAdded(
             message=new_to_the_list(added), added=added,
             data=await read_several(connection, caller.workspace_id, addresses),

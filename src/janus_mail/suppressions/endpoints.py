@@ -145,7 +145,7 @@ async def export_suppressions(context: ContextDep, caller: ReadEvents, filters: 
 
     A cell that a spreadsheet would take for a formula has an apostrophe before it, which the import takes away.
     """
-    pieces = await export_csv.export_csv(context.database, caller.workspace_id, filters)
+    pieces = await export_csv.export_csv(context, caller, filters)
     return StreamingResponse(pieces, media_type=export_csv.MEDIA_TYPE, headers=export_csv.AS_FILE)
 
 
@@ -161,4 +161,4 @@ async def delete_suppression(context: ContextDep, caller: WriteEvents, suppressi
 
     What was suppressed meanwhile does not leave by itself: `POST /api/events/{id}/retry` takes it up again.
     """
-    return await remove.remove_suppression(context.database, caller.workspace_id, suppression)
+    return await remove.remove_suppression(context, caller, suppression)

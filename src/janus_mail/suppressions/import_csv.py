@@ -8,6 +8,7 @@ from typing import Final
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.callers import Caller
+from janus_mail.audit.record import record
 from janus_mail.errors import Detail, InvalidInput, Unavailable
 from janus_mail.storage.coalesce import PerDatabase
 from janus_mail.storage.database import Database
@@ -63,6 +64,7 @@ async def import_csv(
             raise _invalid(checked.errors)
         if not checked.many and not checked.errors:
             raise InvalidInput("There is no address in this file.", code="empty_import")
+        await _note(context, caller, checked)
         answer = _answer(checked, await _add(context, caller, data))
         if once and (former := await _answered(context, caller, once, answer)):
             return former, True
@@ -82,6 +84,15 @@ async def _answered(
         if answer is not None:
             await idempotency.keep(connection, caller.workspace_id, once, answer=answer.model_dump(mode="json"))
     return None
+
+
+async def _note(context: Context, caller: Caller, checked: _Checked) -> None:
+    """Before the first part is added, so that none is there of which the audit log knows nothing."""
+    lines = {"lines": checked.many, "left_out": len(checked.errors)}
+    async with context.database.transaction() as connection:
+        await record(
+            connection, caller, "suppressions.imported", "suppressions", workspace_id=caller.workspace_id, after=lines
+        )
 
 
 async def _check(data: bytes) -> _Checked:

@@ -12,7 +12,7 @@ from janus_mail.content.addresses import InvalidAddress, parse_mailbox
 from janus_mail.content.characters import UNFIT_IN_NAME
 from janus_mail.errors import InvalidInput
 from janus_mail.models.states import SuppressionReason
-from janus_mail.suppressions.csv_cells import unguarded
+from janus_mail.web.csv_cells import unguarded
 
 COLUMNS: Final = ("address", "reason", "since", "source", "message_id")
 MAX_SOURCE: Final = 200

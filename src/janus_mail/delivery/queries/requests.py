@@ -16,13 +16,7 @@ LOCK_MESSAGES = f"""
     ) held
 """  # noqa: S608
 
-# $2 uuid[] events.
-CANCEL = """
-    WITH held AS MATERIALIZED (
-        SELECT id FROM messages
-        WHERE workspace_id = $1 AND event_id = ANY($2::uuid[]) AND state IN ('scheduled', 'leased')
-        ORDER BY id FOR UPDATE
-    ),
+_CANCELED = """
     moved AS (
         UPDATE messages m
         SET state = CASE WHEN m.resends > 0 THEN 'parked'  -- it may have left already
@@ -31,7 +25,16 @@ CANCEL = """
             fence = m.fence + 1, version = m.version + 1, waiting_for = NULL, leased_by = NULL, lease_expires_at = NULL
         FROM held WHERE m.id = held.id
         RETURNING m.event_id, m.state
+    )"""
+
+# $2 uuid[] events.
+CANCEL = f"""
+    WITH held AS MATERIALIZED (
+        SELECT id FROM messages
+        WHERE workspace_id = $1 AND event_id = ANY($2::uuid[]) AND state IN ('scheduled', 'leased')
+        ORDER BY id FOR UPDATE
     ),
+    {_CANCELED},
     noted AS (  -- what is leaving cannot be called back, but where it is refused it is not tried again
         UPDATE messages SET cancel_at = clock_timestamp()
         WHERE id IN (
@@ -42,7 +45,19 @@ CANCEL = """
     ),
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT $1::uuid, event_id FROM moved)
     SELECT count(*) FILTER (WHERE state = 'canceled')::int FROM moved
-"""
+"""  # noqa: S608
+
+# $2 uuid[] messages.
+CANCEL_MESSAGES = f"""
+    WITH held AS MATERIALIZED (
+        SELECT id FROM messages
+        WHERE workspace_id = $1 AND id = ANY($2::uuid[]) AND state IN ('scheduled', 'leased')
+        ORDER BY id FOR UPDATE
+    ),
+    {_CANCELED},
+    marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT $1::uuid, event_id FROM moved)
+    SELECT count(*) FILTER (WHERE state = 'canceled')::int FROM moved
+"""  # noqa: S608
 
 # What CANCEL would cancel, and what can no longer be called back. $2 uuid[] events.
 CANCELABLE = f"""
@@ -156,10 +171,9 @@ PAUSE = """
     WHERE id = $1 AND paused_at IS NULL
 """
 
-# What is held and has not begun. $1 workspace.
-TAKE_BACK = """
+_TAKE_BACK = """
     WITH held AS MATERIALIZED (
-        SELECT id FROM messages WHERE workspace_id = $1 AND state = 'leased' ORDER BY id FOR UPDATE
+        SELECT id FROM messages WHERE workspace_id = $1 AND state = 'leased' {} ORDER BY id FOR UPDATE
     ),
     moved AS (
         UPDATE messages m
@@ -170,6 +184,12 @@ TAKE_BACK = """
     marked AS (INSERT INTO event_dirty (workspace_id, event_id) SELECT DISTINCT $1::uuid, event_id FROM moved)
     SELECT count(*)::int FROM moved
 """
+
+# What is held and has not begun. $1 workspace.
+TAKE_BACK = _TAKE_BACK.format("")
+
+# The same of these alone. $1 workspace, $2 uuid[] messages.
+TAKE_BACK_THESE = _TAKE_BACK.format("AND id = ANY($2::uuid[])")
 
 # $1 workspace.
 RESUME = """
