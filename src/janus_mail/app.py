@@ -7,11 +7,15 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from janus_mail import pages
-from janus_mail.accounts import endpoints as accounts
+from janus_mail.accounts import key_endpoints as keys
+from janus_mail.accounts import token_endpoints as tokens
+from janus_mail.accounts.set_up import say_set_up
 from janus_mail.compat import form_api
 from janus_mail.delivery import crash_points
+from janus_mail.erasure import endpoints as erasure
 from janus_mail.events import endpoints as events
 from janus_mail.feedback import endpoints as feedback
+from janus_mail.oversight import endpoints as oversight
 from janus_mail.routing import endpoints as routing
 from janus_mail.routing.environment import keep_environment_provider
 from janus_mail.settings import Settings, load_settings
@@ -19,13 +23,17 @@ from janus_mail.suppressions import endpoints as suppressions
 from janus_mail.telemetry import logs
 from janus_mail.web import docs, health
 from janus_mail.web.body_limit import KIB, MIB, BodyLimit, Limit
+from janus_mail.web.client_address import ClientAddress
 from janus_mail.web.context import Context
 from janus_mail.web.errors import UnexpectedErrors
 from janus_mail.web.lifespan import lifespan
 from janus_mail.web.openapi import DocumentedApp
+from janus_mail.web.rate_limits import RateLimits
 from janus_mail.web.request_id import RequestId
 from janus_mail.web.request_log import RequestLog
 from janus_mail.web.security_headers import SecurityHeaders
+from janus_mail.workspaces import endpoints as workspaces
+from janus_mail.workspaces import member_endpoints as members
 
 _BODY_DEFAULT: Final = 64 * KIB
 _BODY_LIMITS: Final = (
@@ -45,6 +53,7 @@ _BODY_LIMITS: Final = (
 
 async def _prepare(context: Context) -> None:
     await keep_environment_provider(context.database, context.secrets, context.settings)
+    await say_set_up(context)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -58,14 +67,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan(settings, _prepare),
         # The outermost first.
         middleware=[
+            Middleware(ClientAddress, trusted=settings.trusted_proxies),
             Middleware(RequestId),
             Middleware(RequestLog),
-            Middleware(SecurityHeaders),
+            Middleware(SecurityHeaders, production=settings.env == "production"),
+            Middleware(RateLimits),
             Middleware(UnexpectedErrors),
             Middleware(BodyLimit, default=_BODY_DEFAULT, limits=_BODY_LIMITS),
         ],
     )
-    for router in (events.router, routing.router, suppressions.router, accounts.router, form_api.router, health.router):
+    routed = (events, routing, suppressions, oversight, erasure, workspaces, members, keys, tokens, form_api, health)
+    for router in (module.router for module in routed):
         app.include_router(router)
     feedback.install(app)
     docs.install(app)

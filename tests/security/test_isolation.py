@@ -37,7 +37,7 @@ IDS: Final[Mapping[str, str]] = {
     "family_id": "SELECT family_id FROM refresh_tokens WHERE workspace_id = $1 LIMIT 1",
 }
 # Parameters that name nothing of a workspace.
-PLAIN: Final[Mapping[str, str]] = {"place": "0", "kind": "smtp", "name": "janus.css", "secret": "x" * 43, "token": "x"}
+PLAIN: Final[dict[str, str]] = {"place": "0", "kind": "smtp", "name": "janus.css", "secret": "x" * 43, "token": "x"}
 # Whoever asks is told nothing of a workspace by these.
 OPEN: Final = frozenset(
     {

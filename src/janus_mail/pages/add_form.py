@@ -49,7 +49,7 @@ LABELS: Mapping[str, str] = {
 MORE = tuple(LABELS)[tuple(LABELS).index("from_email") :]
 # The API's names where the form has the predecessor's.
 _OURS = {"expected_sent_at": "send_at"}
-_LINE = re.compile(r"\s*([^:=\s]+)\s*[:=]\s*(.*?)\s*")
+_LINE = re.compile(r"([^:=\s]+)\s*[:=]\s*(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class AddForm:
         pairs: dict[str, str] = {}
         odd: list[Problem] = []
         for line in filter(str.strip, self.values[name].splitlines()):
-            match = _LINE.fullmatch(line)
+            match = _LINE.fullmatch(line.strip())
             if match is None:
                 odd.append(Problem(name, f"“{line.strip()}” is not a name, a colon and a value."))
             else:

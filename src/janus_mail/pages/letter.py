@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from janus_mail.content.files import UNKNOWN_TYPE, InvalidFile, check_content_type, check_filename
@@ -59,7 +59,7 @@ def read_letter(content: bytes) -> Letter:
     """Never raises: what cannot be decoded is shown with replacement characters."""
     message = _parsed(content)
     return Letter(
-        headers=[(name, _readable(message, name, place)) for place, name in enumerate(message.keys())],
+        headers=[(name, _readable(name, value)) for name, value in message.raw_items()],
         html=_part(message, "html"),
         text=_part(message, "plain"),
         source=_source(content),
@@ -136,11 +136,12 @@ def _source(content: bytes) -> str:
     return source if more <= 0 else f"{source}\n\n… and {size(more)} more"
 
 
-def _readable(message: EmailMessage, name: str, place: int) -> str:
+def _readable(name: str, value: Any) -> str:
+    """One by one: `EmailMessage.items()` would fail for all where it fails for one."""
     try:
-        return str(message.values()[place])
+        return str(policy.default.header_fetch_parse(name, value))
     except Exception:  # the parser of structured headers raises many things on odd input
-        return str(message.get_all(name, [""])[0])
+        return str(value).encode("utf-8", "replace").decode()
 
 
 def _part(message: EmailMessage, kind: str) -> str | None:

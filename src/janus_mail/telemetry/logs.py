@@ -17,7 +17,8 @@ import structlog
 from structlog.types import EventDict, ExcInfo, Processor
 
 # An exception's text may quote data: PostgreSQL's DETAIL shows whole rows, parsers show what they could not read.
-_ADDRESS = re.compile(r"[^\s@<>\"'(,:;=\[]+@[^\s@<>\"'),:;\]]+")
+# It only begins where a word does, so that a word without end is looked through once.
+_ADDRESS = re.compile(r"(?<![^\s@<>\"'(,:;=\[])[^\s@<>\"'(,:;=\[]++@[^\s@<>\"'),:;\]]+")
 _DETAIL = re.compile(r"^(DETAIL|CONTEXT|\[parameters): .*$", re.MULTILINE)
 
 

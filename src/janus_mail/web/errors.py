@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,19 +58,26 @@ _MEANINGS: Final[Mapping[int, tuple[str, str, str]]] = {
     403: ("Not allowed.", "insufficient_scope", "This API key lacks the scope events:write."),
     404: ("Not there, or another workspace's.", "not_found", "There is no such event."),
     405: ("This path has other methods.", "method_not_allowed", "This path does not know the method PUT."),
+    408: ("The body came too slowly.", "request_timeout", "The body came too slowly: at least 16 KiB a second."),
     409: ("What is there now does not allow it.", "conflict", "The event was changed in the meantime."),
     412: ("`If-Match` does not fit.", "precondition_failed", "The event is at version 3."),
     413: ("The body is too large.", "too_large", "The body may have up to 3 MiB."),
     415: ("The body's type is not one we read.", "unsupported_media_type", "Send JSON, as application/json."),
-    429: ("Too many requests.", "too_many_requests", "Too many requests: try again in 2 seconds."),
+    429: (
+        "Too many requests, or mails; nothing was changed.",
+        "too_many_requests",
+        "Too many requests that read of this API key: at most 1,200 a minute. Try again in 12 seconds.",
+    ),
     503: ("Not now.", "unavailable", "The database cannot be reached: try again in 2 seconds."),
 }
-_RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer"}, "example": RETRY_AFTER_S}
+RETRY_AFTER: Final[dict[str, Any]] = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}, "example": RETRY_AFTER_S}
+}
 _OWN_HEADERS: Final[Mapping[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}, "example": "Bearer"}},
     405: {"Allow": {"description": "The methods there are.", "schema": {"type": "string"}, "example": "GET, POST"}},
-    429: {"Retry-After": _RETRY_AFTER},
-    503: {"Retry-After": _RETRY_AFTER},
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
 }
 REQUEST_ID_HEADER: Final[dict[str, Any]] = {
     "X-Request-ID": {
@@ -77,6 +85,16 @@ REQUEST_ID_HEADER: Final[dict[str, Any]] = {
         "schema": {"type": "string"},
         "example": "0199f2b8-6d0c-7a3e-9f5b-2f6f1d1c9a01",
     }
+}
+
+# On every answer under /api, of the limit that allows least; none for anonymous callers of this machine.
+RATE_LIMITS: Final[dict[str, Any]] = {
+    name: {"description": meaning, "schema": {"type": "integer"}, "example": example}
+    for name, meaning, example in (
+        ("RateLimit-Limit", "Requests in a window of a minute, of the limit that allows least now.", 1200),
+        ("RateLimit-Remaining", "How many of them are left.", 1187),
+        ("RateLimit-Reset", "Seconds until the window ends and all are there again.", 42),
+    )
 }
 
 
@@ -138,7 +156,8 @@ def _render(
 
 def _wants_page(request: Request) -> bool:
     path: str = request.scope["path"]
-    return path != "/api" and not path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+    asks = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
+    return path != "/api" and not path.startswith("/api/") and asks
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
@@ -213,6 +232,8 @@ class UnexpectedErrors:
 
         try:
             await self.app(scope, receive, watch)
+        except ClientDisconnect:
+            pass  # amid its body: nobody hears an answer, and it is no fault of ours; the request's line says status 0
         except Exception:
             _log.exception("unexpected error")
             if started:
