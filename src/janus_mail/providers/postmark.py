@@ -68,7 +68,7 @@ ROWS: tuple[Row, ...] = (
     Row("200 401 403 404 422", ProviderBroken, own_body=True),  # 10: token; 500 to 1500: server, stream
 )
 
-_INACTIVE = re.compile(r"inactive addresses:\s*(.+?)\.(?:\s|$)", re.DOTALL)
+_INACTIVE = re.compile(r"inactive addresses:\s*+(.+?)\.(?:\s|$)", re.DOTALL)
 
 
 class PostmarkConfig(HttpConfig):

@@ -47,7 +47,7 @@ ROWS: tuple[Row, ...] = (
     Row("406", ProviderBroken),  # its answer to a wrong Accept
 )
 
-_SEPARATORS = re.compile(r"\s*[,;]\s*")
+_SEPARATORS = re.compile(r"(?<!\s)\s*+[,;]\s*")
 
 
 class SendGridConfig(HttpConfig):

@@ -80,7 +80,8 @@ ROWS: tuple[Row, ...] = (
     Row("400", RecipientRejected, code="BadRequestException", field="^to$"),
 )
 
-_ADDRESS = re.compile(r"[^\s<>,;:\"'()\[\]]+@[^\s<>,;:\"'()\[\]]*[^\s<>,;:\"'()\[\].]")
+# From where an address can begin, and never back: an answer may have 64 KiB.
+_ADDRESS = re.compile(r"(?<![^\s<>,;:\"'()\[\]@])[^\s<>,;:\"'()\[\]@]++@[^\s<>,;:\"'()\[\]]*[^\s<>,;:\"'()\[\].]")
 
 
 class SesAdapter(Adapter):

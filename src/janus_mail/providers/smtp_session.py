@@ -25,7 +25,7 @@ ABOUT_A_RECIPIENT = (RecipientDeferred, RecipientRejected, PolicyRejected)  # at
 # Postfix and those who speak like it; Exim; Amazon SES; Sendmail
 _PROVIDER_MESSAGE_ID = re.compile(
     r"queued as (?P<postfix>[\w.-]+)|\bid=(?P<exim>[\w.-]+)|^Ok (?P<ses>[0-9a-f][\w.-]{15,})$"
-    r"|(?P<sendmail>\w{8,}) Message accepted for delivery",
+    r"|\b(?P<sendmail>\w{8,}+) Message accepted for delivery",
     re.MULTILINE,
 )
 
