@@ -119,7 +119,7 @@ async def test_checks_of_tables_with_rows_are_held_against_them_while_others_wri
         async with writer.transaction():
             await writer.execute("LOCK TABLE message_recipients, provider_incidents IN ROW EXCLUSIVE MODE")
             async with asyncio.timeout(20):
-                await migrate(dsn)
+                await migrate(dsn, "0010")
         assert [row["convalidated"] for row in await writer.fetch(checked)] == [True, True]
     finally:
         await writer.close()

@@ -51,7 +51,7 @@ def test_every_operation_of_the_api_says_who_may_what_it_does_and_how_it_fails(o
     assert len(operations) >= 15
     for method, path, operation in operations:
         name = f"{method} {path}"
-        assert operation["security"][0]["ApiKey"], name
+        assert path.startswith("/api/auth/") or operation["security"][0]["ApiKey"], name  # there one says who one is
         assert operation["tags"], name
         assert len(operation["summary"]) > 3, name
         assert len(operation["description"]) > 10, name
@@ -149,7 +149,11 @@ async def test_the_example_of_every_body_is_accepted_as_it_stands(
                 method, re.sub(r"\{\w+\}", "0199f2b8-6d0c-7a3e-9f5b-2f6f1d1c9a01", path),
                 content=example if kind == "text/csv" else orjson.dumps(example), headers={"Content-Type": kind},
             )  # fmt: skip
-            assert answer.status_code in (200, 201, 404), (method, path, answer.text)
+            # Signing in, and what only a person may do, have tests of their own.
+            told = answer.json().get("code") if answer.status_code in (401, 403) else None
+            assert answer.status_code in (200, 201, 404) or told in ("invalid_grant", "person_needed"), (
+                method, path, answer.text
+            )  # fmt: skip
 
 
 @pytest.mark.timeout(90)

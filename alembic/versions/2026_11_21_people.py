@@ -266,6 +266,15 @@ def upgrade() -> None:
         ("quotas", "minute_quota >= 0 AND monthly_quota >= 0"),
     ):
         op.create_check_constraint(op.f(f"ck_workspaces_{column}"), "workspaces", rule)
+    op.execute("""
+        CREATE OR REPLACE FUNCTION refuse_to_change_history() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF current_setting('janus.erasing', true) = 'on'
+               AND (to_jsonb(NEW) - 'actor' - 'reason') = (to_jsonb(OLD) - 'actor' - 'reason') THEN
+                RETURN NEW;
+            END IF;
+            RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
+        END $$""")
     # Words, addresses and values may be pseudonymised; that something was done, when and by which id may not.
     op.execute("""
         CREATE FUNCTION refuse_to_change_audit_log() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -336,3 +345,6 @@ def downgrade() -> None:
     op.drop_index("ix_audit_log_actor_id", table_name="audit_log")
     op.drop_table("audit_log")
     op.execute("DROP FUNCTION refuse_to_change_audit_log()")
+    op.execute("""
+        CREATE OR REPLACE FUNCTION refuse_to_change_history() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$""")

@@ -24,7 +24,8 @@ def _group() -> None:
 def rotate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
-    """Encrypt every provider's settings anew with the first of JANUS_SECRET_KEYS, while everything runs.
+    """Encrypt anew, with the first of JANUS_SECRET_KEYS and while everything runs, what is stored encrypted: providers'
+    settings, second factors, mail of our own that has not left.
 
     Put the new key first and restart every process; run this; then the old key may go. Running it again does no harm.
     """
@@ -43,12 +44,15 @@ async def _rotate(database: "Database", box: "SecretBox", *, dry_run: bool) -> "
     from rich.console import Console
     from rich.progress import Progress
 
+    from janus_mail.accounts.rotate import rotate_accounts
     from janus_mail.routing.rotate import how_many, rotate
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Encrypting anew", total=await how_many(database))
-        return await rotate(database, box, dry_run=dry_run, tell=lambda seen: progress.update(task, completed=seen))
+        done = await rotate(database, box, dry_run=dry_run, tell=lambda seen: progress.update(task, completed=seen))
+    await rotate_accounts(database, box, done, dry_run=dry_run)
+    return done
 
 
 def _box(settings: Settings) -> "SecretBox":

@@ -1,8 +1,11 @@
 """Passwords: which may be one, and that checking one costs the same whoever asks."""
 
 import asyncio
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 from pwdlib import PasswordHash
@@ -45,6 +48,22 @@ async def test_the_same_characters_typed_another_way_are_the_same_password() -> 
     assert await verify_password(
         "ange\u0301lique tr\u00e8s t\u00f4t", await digest_password("ang\u00e9lique tre\u0300s to\u0302t")
     )
+
+
+async def test_a_password_that_takes_long_to_bring_into_one_form_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks out of order are sorted in the square of their number: 400 kB would stop the process for a minute."""
+    normal: list[int] = []
+
+    def normalize(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
+        normal.append(len(text))
+        return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr(passwords, "unicodedata", SimpleNamespace(normalize=normalize))
+    marks = "\u0300\u0316" * 100_000
+    assert not await verify_password(marks, await digest_password(GOOD))
+    with pytest.raises(InvalidInput, match="at most 200"):
+        check_new_password(marks, email="", name="")
+    assert max(normal) <= 4 * passwords.MOST
 
 
 async def test_nothing_fits_an_account_without_a_password() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from janus_mail.accounts.account import confirm_new_email
 from janus_mail.accounts.care import care
 from janus_mail.accounts.links import make_link
 from janus_mail.accounts.passwords import digest_password, verify_password
@@ -243,6 +244,19 @@ async def test_a_forgotten_password_is_set_anew_and_everything_else_is_closed(
     assert "changed" in told.subject
     assert "/reset/" not in told.text
     assert await actions(database) == ["password.reset_asked", "password.reset"]
+
+
+async def test_a_reset_also_ends_a_change_of_address_that_waits(context: Context, database: Database) -> None:
+    """Who stole the password may have asked for it: their link must not take the account after all."""
+    user_id = await person(database)
+    async with database.transaction() as connection:
+        theirs = await make_link(
+            connection, LinkPurpose.CHANGE_EMAIL, user_id=user_id, email="thief@example.com", lasts_s=3600
+        )  # fmt: skip
+    await send_reset(context, EMAIL, address=HERE)
+    await reset_password(context, await secret_of(database), GOOD, address=HERE)
+    assert (await refused(confirm_new_email(context, theirs, address=HERE))).code == "link_gone"
+    assert await database.pool.fetchval("SELECT email FROM users") == EMAIL
 
 
 async def test_of_two_who_use_a_reset_link_at_once_one_sets_the_password(context: Context, database: Database) -> None:

@@ -9,11 +9,14 @@ from urllib.parse import unquote
 import pyotp
 import pytest
 import time_machine
+from cryptography.fernet import Fernet
 
 from janus_mail.accounts import second_factor
+from janus_mail.accounts.rotate import rotate_accounts
 from janus_mail.accounts.second_factor import RECOVERY_CODES, take_code
 from janus_mail.audit.actors import SYSTEM
 from janus_mail.errors import Conflict, InvalidInput
+from janus_mail.routing.rotate import Rotated
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
 from tests.accounts.blocked import until_blocked
@@ -216,3 +219,27 @@ async def test_each_change_is_in_the_audit_log_without_a_secret(app: App) -> Non
     done = ["second_factor.switched_on", "second_factor.codes_renewed", "second_factor.switched_off"]
     assert [row["action"] for row in rows] == done
     assert not any(secret in row["said"] for row in rows for secret in (app.secret, *codes))
+
+
+async def test_secrets_are_sealed_anew_with_the_first_key_and_open_the_same(app: App) -> None:
+    new = Fernet.generate_key().decode()
+    lost = await add_person(app.database, "lost@example.com")
+    async with app.database.transaction() as connection:
+        await second_factor.begin(connection, SecretBox([Fernet.generate_key().decode()]), lost)
+    waiting = SecretBox([TEST_KEY]).seal({"recipient": "ann@example.org"})
+    await app.database.pool.execute(
+        """INSERT INTO system_mails (id, sealed, expires_at)
+           VALUES (gen_random_uuid(), $1, clock_timestamp() + interval '1 day')""",
+        waiting,
+    )
+    both, looked = SecretBox([new, TEST_KEY]), Rotated()
+    await rotate_accounts(app.database, both, looked, dry_run=True)
+    assert (looked.renewed, looked.already, [one[2] for one in looked.lost]) == (2, 0, [lost])
+    assert await app.take(app.code(0))  # still under the old key
+    done, again = Rotated(), Rotated()
+    await rotate_accounts(app.database, both, done)
+    await rotate_accounts(app.database, both, again)
+    assert [(one.renewed, one.already) for one in (done, again)] == [(2, 0), (0, 2)]
+    assert await app.take(app.code(1), SecretBox([new]))
+    kept = await app.database.pool.fetchval("SELECT sealed FROM system_mails")
+    assert SecretBox([new]).open(kept) == {"recipient": "ann@example.org"}

@@ -177,6 +177,17 @@ async def test_a_thousand_tries_from_an_address_are_thirty(limited: Context, cou
     assert counting.computed == 30
 
 
+async def test_an_account_has_ten_tries_however_it_is_spelled(limited: Context, database: Database) -> None:
+    """Each of these is the same account to PostgreSQL, also «İ», of which Python makes two characters."""
+    await database.pool.execute("UPDATE users SET email = 'mikis@example.com'")
+    spelled = ("mikis", "MIKIS", "mİkis", "mikİs", "mİkİs", "mi\u212ais", "MIKIS@EXAMPLE.COM ")
+    for n, email in enumerate(spelled):
+        email = email if "@" in email else f"{email}@example.com"
+        assert await tries(limited, 1, email, GOOD, f"198.51.100.{n}") == ["in"]
+    rest = [(await tries(limited, 1, f"{spelled[n % 6]}@example.com", GOOD, f"203.0.113.{n}"))[0] for n in range(9)]
+    assert rest == ["in"] * 3 + ["too_many_requests"] * 6
+
+
 async def test_an_ipv6_network_is_one_address(limited: Context) -> None:
     said = [
         (await tries(limited, 1, f"p{n}@example.com", "wrong password", f"2001:db8::{n:x}"))[0] for n in range(1, 41)

@@ -239,3 +239,43 @@ async def test_unmatched_feedback_is_removed_in_small_batches_that_wait_for_no_l
         await connection.execute("SELECT id FROM feedback_events WHERE key = 'key7' FOR UPDATE")
         await keeper.tick()
         assert await shop.database.pool.fetchval("SELECT count(*) FROM feedback_events") == 1
+
+
+@pytest.mark.parametrize(
+    ("own_days", "server_days", "goes"),
+    [(20, 30, True), (50, 30, False), (20, None, True), (50, None, False), (None, 30, True), (None, None, False)],
+    ids=str,
+)
+async def test_a_workspace_keeps_its_mail_as_long_as_it_says_else_as_the_server_does(
+    shop: Workshop, own_days: int | None, server_days: int | None, goes: bool
+) -> None:
+    """It was over 40 days ago; next door, where nobody says anything, the server's days count alone."""
+    event_id = await past(shop, "sent", made_days=60, over_days=40)
+    await shop.database.pool.execute("UPDATE workspaces SET retention_days = $1", own_days)
+    next_door = uuid7()
+    await shop.database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'next door')", next_door)
+    theirs = old_id(60)
+    await shop.database.pool.execute(
+        """INSERT INTO events
+           SELECT (jsonb_populate_record(e, jsonb_build_object('id', $2::uuid, 'workspace_id', $3::uuid))).*
+           FROM events e WHERE id = $1""",
+        event_id, theirs, next_door,
+    )  # fmt: skip
+    keeper = Retention(shop.database, ListCache(None, 0), days=server_days)
+    for _ in range(3):
+        await keeper.tick()
+    assert (event_id not in await left(shop)) is goes
+    assert (theirs not in await left(shop)) is (server_days is not None)
+
+
+async def test_feedback_that_fits_no_message_goes_as_its_workspace_says(shop: Workshop) -> None:
+    await feedback(shop, 40, 3)
+    keeper = Retention(shop.database, ListCache(None, 0), days=None)
+    await keeper.tick()
+    assert await rows(shop, "feedback_events") == 3
+    await shop.database.pool.execute("UPDATE workspaces SET retention_days = 50")
+    await keeper.tick()
+    assert await rows(shop, "feedback_events") == 3
+    await shop.database.pool.execute("UPDATE workspaces SET retention_days = 30")
+    await keeper.tick()
+    assert await rows(shop, "feedback_events") == 0

@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.keys import create_key
-from janus_mail.accounts.usage import count_month, fitting, read_usage
+from janus_mail.accounts.usage import count_month, fitting, over_month, read_usage
+from janus_mail.events import batch
 from janus_mail.storage.database import Database
 from janus_mail.web.limiter import Limiter
 from tests.events.conftest import EVENT
@@ -127,6 +128,28 @@ async def test_one_workspaces_quota_stops_no_other(
     assert (statuses[::2].count(201), statuses[1::2].count(201)) == (4, 20)
 
 
+async def test_who_waits_for_their_own_count_keeps_no_other_workspace_waiting(
+    api: httpx.AsyncClient, quotas: SetQuotas, database: Database, workspace_id: uuid.UUID
+) -> None:
+    await database.pool.execute(
+        """INSERT INTO workspaces (id, handle, name, from_email, monthly_quota)
+           VALUES ($1, 'other', 'other', 'o@example.com', 99)""", uuid7()
+    )  # fmt: skip
+    other = {"Authorization": f"Bearer {await create_key(database, workspace='other', name='other')}"}
+    await quotas(monthly=99)
+    assert (await api.post("/api/events", json=LATER)).status_code == 201
+    async with database.transaction() as connection:  # as a large batch of theirs does while it is stored
+        await connection.execute("SELECT FROM workspace_usage WHERE workspace_id = $1 FOR UPDATE", workspace_id)
+        waiting = []
+        for _ in range(8):
+            waiting.append(asyncio.create_task(api.post("/api/events", json=LATER)))
+            await asyncio.wait(waiting, timeout=0.05)
+        async with asyncio.timeout(3):
+            assert (await api.post("/api/events", json=LATER, headers=other)).status_code == 201
+        assert not any(task.done() for task in waiting)
+    assert {(await task).status_code for task in waiting} == {201}
+
+
 async def test_what_was_scheduled_before_the_quota_counts(
     api: httpx.AsyncClient, quotas: SetQuotas, database: Database, workspace_id: uuid.UUID
 ) -> None:
@@ -160,6 +183,22 @@ async def test_another_month_begins_with_nothing(
     assert sorted(await used(database)) == [1, 99]
 
 
+async def test_a_month_that_ends_meanwhile_loses_no_mail(database: Database, workspace_id: uuid.UUID) -> None:
+    """The clock of a schema of ours stands before pg_catalog's: each look at it is a month later."""
+    async with database.transaction() as connection:
+        await connection.execute("""
+            CREATE SCHEMA clocks;
+            CREATE SEQUENCE clocks.looks;
+            CREATE FUNCTION clocks.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+                $$ SELECT now() + nextval('clocks.looks') * interval '1 month' $$;
+            SET LOCAL search_path = clocks, pg_catalog, public;
+        """)
+        assert await over_month(connection, workspace_id, 9, [3], whole=True) == [None]
+        assert await over_month(connection, workspace_id, 9, [2], whole=True) == [None]
+        assert [row["used"] for row in await connection.fetch("SELECT used FROM workspace_usage")] == [5]
+        await connection.execute("DROP SCHEMA clocks CASCADE")
+
+
 async def test_a_request_that_is_repeated_counts_once(
     api: httpx.AsyncClient, quotas: SetQuotas, database: Database
 ) -> None:
@@ -174,12 +213,14 @@ async def test_a_request_that_is_repeated_counts_once(
 
 
 async def test_what_is_refused_or_tried_costs_nothing(
-    api: httpx.AsyncClient, quotas: SetQuotas, database: Database
+    api: httpx.AsyncClient, quotas: SetQuotas, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await quotas(monthly=1, minute=1)
     assert (await api.post("/api/events/dry-run", json=LATER)).status_code == 200
     assert (await api.post("/api/events", json=LATER | {"timezone": "Nowhere/Land"})).status_code == 400
     assert (await api.post("/api/events/batch", json={"events": [LATER, {}]})).status_code == 400
+    monkeypatch.setattr(batch, "MAX_MESSAGES", 0)
+    assert (await api.post("/api/events/batch", json={"events": [LATER]})).json()["code"] == "too_many_messages"
     assert await used(database) == []
     assert (await api.post("/api/events", json=LATER)).status_code == 201
 

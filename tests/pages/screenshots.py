@@ -40,6 +40,12 @@ async def photograph(folder: Path, new_database: NewDatabase, redis_url: str) ->
                 ("providers", "/providers"),
                 ("mailbox", "/mailbox"),
                 ("suppressions", "/suppressions"),
+                ("members", "/members"),
+                ("keys", "/keys"),
+                ("audit", "/audit"),
+                ("erasures", "/erasures"),
+                ("workspace", "/workspace"),
+                ("login", "/login"),
                 ("error", "/nothing"),
             ):
                 await _in_every_mode(browser, folder, name, address + path)

@@ -1,5 +1,7 @@
 """Who may see pages, and what protects their forms."""
 
+from urllib.parse import quote
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -15,24 +17,42 @@ PATHS = ["/", "/add", "/cancel", "/parked", "/providers", "/mailbox", "/pulse"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_without_accounts_and_without_the_anonymous_workspace_pages_are_closed(app: FastAPI, path: str) -> None:
+async def test_a_stranger_is_led_to_where_one_signs_in_and_back(app: FastAPI, path: str) -> None:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://localhost", headers=HTML
     ) as client:
         answer = await client.get(path)
-    assert answer.status_code == 403
-    page = Page(answer.text)
-    assert page.root.one("h1").text == "Not open to you"
-    assert "make run" in page.main.text
-    assert faults_of(page) == []
+        assert answer.status_code == 303
+        assert answer.headers["location"] == ("/login" if path == "/" else f"/login?next={quote(path, safe='')}")
+        update = await client.get(path, headers={"HX-Request": "true"})
+        assert (update.status_code, update.headers["hx-redirect"], update.text) == (401, "/login", "")
 
 
 async def test_a_foreign_name_for_this_machine_opens_nothing(visitor: Visitor, gallery: Gallery) -> None:
-    await visitor.get("/", status=403, host="attacker.example")
+    answer = await visitor.client.get("/", headers={"Host": "attacker.example"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
 
 
 async def test_a_foreign_page_cannot_read_a_page(visitor: Visitor, gallery: Gallery) -> None:
-    await visitor.get("/", status=403, origin="https://attacker.example")
+    answer = await visitor.client.get("/", headers={"Origin": "https://attacker.example"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+
+
+async def test_in_production_cookies_travel_over_tls_alone_and_no_subdomain_can_set_them(
+    visitor: Visitor, gallery: Gallery
+) -> None:
+    answer = await visitor.client.get("https://localhost/")
+    cookie = answer.headers["set-cookie"].lower()
+    assert cookie.startswith("__host-janus_csrf=")
+    assert "secure" in cookie
+    assert "path=/" in cookie
+
+
+async def test_a_token_is_worth_nothing_in_another_session() -> None:
+    guard = CsrfGuard(["k" * 43 + "="])
+    assert guard.fits("seed", guard.token("seed", "session"), "session")
+    assert not guard.fits("seed", guard.token("seed", ""), "session")
+    assert not guard.fits("seed", guard.token("seed", "session"), "")
 
 
 async def test_a_form_without_the_token_changes_nothing(visitor: Visitor, gallery: Gallery) -> None:

@@ -15,6 +15,7 @@ async def every_page(visitor: Visitor, gallery: Gallery) -> dict[str, Page]:
     """Each page that the gallery has, with something opened where there is something to open."""
     paths = ["/", "/?status=failed", "/?q=nothing+fits", "/add", "/providers", "/mailbox", "/parked", "/suppressions"]
     paths += ["/suppressions?q=nothing+fits", "/suppressions?reason=complaint"]
+    paths += ["/members", "/keys", "/audit", "/audit?action=provider.*", "/erasures", "/workspace", "/login"]
     paths += ["/cancel?status=pending", "/cancel?recipient=nobody"]
     paths += ["/providers/add", "/providers/add/smtp", "/providers/add/sendgrid"]
     own = ("history", "edit", "test")
@@ -46,7 +47,9 @@ def test_the_sprite_has_no_icon_that_is_not_used() -> None:
     assert [name for name in drawn if f'"{name}"' not in said] == []
 
 
-@pytest.mark.parametrize("path", ["/", "/add", "/providers", "/mailbox", "/parked", "/suppressions", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/", "/add", "/providers", "/mailbox", "/parked", "/suppressions", "/keys", "/login", "/nothing"]
+)
 async def test_a_page_runs_and_loads_only_what_is_ours(visitor: Visitor, gallery: Gallery, path: str) -> None:
     answer = await visitor.client.get(path)
     policy = answer.headers["content-security-policy"]

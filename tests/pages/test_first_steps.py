@@ -1,5 +1,4 @@
-"""The first steps of a team in a real browser, by what stands on the pages alone: an account, a workspace, a provider, a
-mail, a second person."""
+"""The first steps of a team in a real browser, by what stands on the pages: from an account to a second person."""
 
 import logging
 import re
@@ -41,7 +40,8 @@ async def window(browser: Browser, address: str) -> Page:
 
 def link_in(caplog: pytest.LogCaptureFixture, path: str, address: str) -> str:
     """The last link of a mail that development logs, as the one who reads that mail opens it."""
-    return address + re.findall(rf"http://testserver({path}/\S+)", caplog.text)[-1]
+    found: list[str] = re.findall(rf"http://testserver({path}/\S+)", caplog.text)
+    return address + found[-1]
 
 
 async def test_from_an_account_to_a_mail_and_a_second_person(

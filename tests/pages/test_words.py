@@ -1,21 +1,24 @@
 """The words, times and pictures that pages are made of."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from janus_mail.models.states import EventStatus, State, WaitingFor
-from janus_mail.pages import waiting, words
+from janus_mail.pages import times, waiting, words
 from janus_mail.pages.event_summary import summary
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.progress import progress
 from janus_mail.pages.pulse import pulse_words
 from janus_mail.pages.spark import spark
 from janus_mail.pages.times import Clock, exact, milliseconds, rough, size, utc_offset, zone_choices
+from janus_mail.pages.workspace_page import LANGUAGES
 from janus_mail.providers import brevo, mailgun, mailtrap, mandrill, resend, sendgrid, ses
 from janus_mail.providers.outcomes import Outcome, ProviderBroken
 from janus_mail.providers.sandbox import SandboxMode
+from janus_mail.workspaces.schemas import Language
 
 NOW = datetime(2026, 3, 12, 13, 24, tzinfo=UTC)  # a Thursday, 14:24 in Berlin
 BERLIN = Clock(NOW, ZoneInfo("Europe/Berlin"))
@@ -357,3 +360,35 @@ def test_why_a_mail_waits_is_said_once_and_with_a_subject(
 def test_a_summary_of_nothing_is_nothing() -> None:
     assert summary([], None, all_sent=True) == ""
     assert summary([], 0.4, all_sent=True) == "Every mail left within a second of its time."
+
+
+@pytest.mark.parametrize(
+    ("language", "date", "with_year", "spelled", "many"),
+    [
+        (None, "9 Mar", "9 Mar 2025", "Friday 13 March, 09:00", "1,234,567"),
+        ("en-US", "Mar 9", "Mar 9, 2025", "Friday, March 13, 09:00", "1,234,567"),
+        ("en-IN", "9 Mar", "9 Mar 2025", "Friday 13 March, 09:00", "12,34,567"),
+    ],
+)
+def test_dates_and_numbers_are_as_the_language_writes_them(
+    language: str | None, date: str, with_year: str, spelled: str, many: str
+) -> None:
+    clock = Clock(datetime(2026, 3, 12, 8, tzinfo=UTC), ZoneInfo("UTC"))
+    times.speak(language)
+    try:
+        assert clock.on(datetime(2026, 3, 9, 8, tzinfo=UTC)) == date
+        assert clock.on(datetime(2025, 3, 9, 8, tzinfo=UTC)) == with_year
+        assert clock.spelled_out(datetime(2026, 3, 13, 9, tzinfo=UTC)) == spelled
+        assert times.number(1_234_567) == many
+    finally:
+        times.speak(None)
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_babel_knows_every_language_that_a_workspace_may_choose(language: str) -> None:
+    times.speak(language)
+    try:
+        assert times.number(1.5)
+        assert language in LANGUAGES
+    finally:
+        times.speak(None)

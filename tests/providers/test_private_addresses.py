@@ -62,7 +62,7 @@ class Names:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> Sequence[AddrInfoType]:
+    async def __call__(self, host: str, port: int, *_threads: object) -> Sequence[AddrInfoType]:
         self.asked.append(host)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if not answer:
@@ -127,6 +127,24 @@ async def test_a_public_address_is_connected_to_and_no_name_is_looked_up_for_it_
     with pytest.raises(ConnectionRefusedError):
         await PUBLIC.connect("mail.example.com", 587)
     assert (tried, names.asked) == ([["8.8.8.8", "2606:4700:4700::1111"]], ["mail.example.com"])
+
+
+async def test_of_a_name_with_hundreds_of_addresses_few_are_tried_and_all_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    many, tried = [f"{start}{n}" for start in ("2606:4700::", "8.8.8.") for n in range(1, 200)], []
+
+    async def start_connection(found: Sequence[AddrInfoType], **_: object) -> socket.socket:
+        tried.append([info[4][0] for info in found])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(network, "look_up", Names(many, [*many, "10.0.0.1"]))
+    monkeypatch.setattr(network, "start_connection", start_connection)
+    with pytest.raises(ConnectionRefusedError):
+        await PUBLIC.connect("mail.example.com", 587)
+    with pytest.raises(ProviderBroken):
+        await PUBLIC.connect("mail.example.com", 587)
+    assert tried == [[*many[:4], *many[199:203]]]
 
 
 async def test_a_name_that_was_public_when_it_was_looked_at_and_is_not_when_it_is_connected_to_is_refused(

@@ -1,6 +1,8 @@
 """What a provider's config leads to is looked at when it is saved, and again whenever it is connected to."""
 
 import asyncio
+import socket
+import threading
 import uuid
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import replace
@@ -143,7 +145,7 @@ async def test_a_look_up_has_an_end_and_no_transaction_waits_for_it(
 ) -> None:
     waiting = []
 
-    async def look_up(_host: str, _port: int) -> Sequence[AddrInfoType]:
+    async def look_up(_host: str, _port: int, *_threads: object) -> Sequence[AddrInfoType]:
         waiting.append(await guarded.database.pool.fetchval(
             """SELECT count(*) FROM pg_stat_activity
                WHERE datname = current_database() AND state LIKE 'idle in transaction%'"""
@@ -158,6 +160,31 @@ async def test_a_look_up_has_an_end_and_no_transaction_waits_for_it(
         made = await add(api, "smtp", SMTP)
         assert (await change(api, made.json()["id"], SMTP | {"host": "other.example"})).status_code == 200
     assert (made.status_code, waiting) == (201, [0, 0])
+
+
+@pytest.mark.usefixtures("guarded")
+async def test_names_that_nobody_answers_for_keep_nobody_else_from_looking_one_up(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered, system = threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host: str, *given: Any, **more: Any) -> Any:
+        if "slow" in host:
+            answered.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return system(host, *given, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(addresses, "LOOK_UP_S", 0.2)
+    try:
+        async with asyncio.timeout(5):
+            slow = [add(api, "smtp", SMTP | {"host": f"slow{n}.example"}, name=f"{n}") for n in range(40)]
+            assert {answer.status_code for answer in await asyncio.gather(*slow)} == {201}
+            assert await network.look_up("localhost", 25)
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 5432)
+            assert await asyncio.to_thread(int, "1") == 1
+    finally:
+        answered.set()
 
 
 @pytest.mark.usefixtures("guarded")

@@ -150,3 +150,47 @@ async def test_an_answer_and_a_body_have_their_own_time(wire: Wire) -> None:
     await asyncio.sleep(0.4)
     await wire.send(b"x")
     assert await wire.answered() == (200, b"2 2")
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("begun", [b"1\r\nx\r\n0\r\nX-After: ", b"1;x="], ids=["after the body", "of a chunk"])
+async def test_what_comes_around_chunks_has_an_end(wire: Wire, begun: bytes) -> None:
+    await wire.send(CHUNKED + begun)
+    wire.writer.write(b"x" * 1_000_000)
+    assert await wire.closed()
+
+
+async def test_a_body_in_many_small_chunks_is_read_to_its_end(wire: Wire) -> None:
+    await wire.send(CHUNKED)
+    for _ in range(3):
+        await wire.send(b"1;x=" + b"y" * 40_000)
+        await wire.send(b"\r\nx\r\n")
+    await wire.send(b"1\r\nx\r\n" * 30_000 + b"0\r\n\r\n" + GET)
+    assert await wire.answered() == (200, b"2 30003")
+    assert await wire.answered() == (200, b"1 0")
+
+
+async def test_fields_after_a_body_are_no_headers_of_its_request_or_the_next(wire: Wire) -> None:
+    await wire.send(CHUNKED + b"1\r\nx\r\n0\r\nAuthorization: Bearer x\r\nCookie: a=b\r\n\r\n")
+    assert await wire.answered() == (200, b"2 1")
+    await wire.send(GET)
+    assert await wire.answered() == (200, b"1 0")
+
+
+async def test_so_many_requests_may_wait_on_a_connection_and_no_more(wire: Wire) -> None:
+    await wire.send(GET * (http_protocol.MOST_WAITING + 1))
+    assert [await wire.answered() for _ in range(101)] == [(200, b"1 0")] * 101
+    await wire.send(GET * (http_protocol.MOST_WAITING + 2))
+    assert (await wire.answered())[0] == 400
+    assert await wire.closed()
+
+
+async def test_who_asks_for_a_web_socket_is_answered_as_anybody(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n"
+    await wire.send(GET[:-2] + wanted)
+    assert await wire.answered() == (200, b"5 0")
+    await wire.send(GET)
+    assert await wire.answered() == (200, b"1 0")
+    assert caplog.records == []

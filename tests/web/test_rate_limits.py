@@ -255,6 +255,36 @@ async def test_a_stranger_may_look_at_so_many_pages(app: FastAPI, workspace_id: 
         assert (await client.get("/api/nothing")).status_code == 404  # the API has its own
 
 
+@pytest.mark.parametrize("cookie", ["a=b", "janus_session=forged"])
+async def test_a_cookie_that_signs_nobody_in_evades_no_limit(
+    app: FastAPI, workspace_id: uuid.UUID, cookie: str
+) -> None:
+    limited(app, pages=3, address=10)
+    async with client_of(app) as client:
+        answers = [await client.get("/", headers={"Cookie": cookie}) for _ in range(12)]
+        assert [answer.status_code for answer in answers] == [401] * 3 + [429] * 9
+        check_refusal(await client.get("/api/nothing"))  # what was refused was looked up, and so counts for the address
+
+
+async def test_a_key_beyond_its_limit_still_counts_for_its_address(app: FastAPI, api_key: str) -> None:
+    limited(app, read=2, address=5)
+    async with client_of(app, api_key) as client, client_of(app) as stranger:
+        assert [(await client.get("/api/events")).status_code for _ in range(4)] == [200] * 2 + [429] * 2
+        assert [(await stranger.get("/api/nothing")).status_code for _ in range(2)] == [404, 429]
+
+
+async def test_a_key_that_works_is_not_stopped_by_wrong_ones_from_its_address_until_it_works_no_more(
+    app: FastAPI, api_key: str, database: Database
+) -> None:
+    limited(app, refused=3)
+    async with client_of(app, WRONG) as guesser, client_of(app, api_key) as working:
+        assert (await working.get("/api/events")).status_code == 200
+        assert [(await guesser.get("/api/events")).status_code for _ in range(5)] == [401] * 3 + [429] * 2
+        assert [(await working.get("/api/events")).status_code for _ in range(5)] == [200] * 5
+        await database.pool.execute("UPDATE api_keys SET revoked_at = now()")
+        assert [(await working.get("/api/events")).status_code for _ in range(3)] == [401, 429, 429]
+
+
 async def test_each_person_may_look_at_so_many_pages_whoever_else_is_behind_their_address(
     app: FastAPI, database: Database, workspace_id: uuid.UUID
 ) -> None:

@@ -20,6 +20,7 @@ from janus_mail.settings import is_loopback
 from janus_mail.storage.database import CONNECTION_LOST
 from janus_mail.telemetry.boot_clock import boot_clock_s
 from janus_mail.telemetry.logs import bind
+from janus_mail.web.client_address import through_proxy
 from janus_mail.web.context import Context, ContextDep, context_of
 from janus_mail.web.rate_limits import charge_caller, charge_refused
 from janus_mail.web.routes import before_body
@@ -30,13 +31,11 @@ BEARER: Final = HTTPBearer(
     auto_error=False,
     scheme_name="ApiKey",
     bearerFormat="janus_<prefix>_<secret>",
-    description="`Authorization: Bearer janus_…`, a key of the workspace, or an access token of `POST /api/auth/token`.",
+    description="`Authorization: Bearer janus_…`, a key of a workspace, or an access token of `POST /api/auth/token`.",
 )
 _FOUND: Final = "janus.found_caller"
 # For so long what was found before the body counts after it; a key may be revoked while a slow body comes.
 _FRESH_S: Final = 5.0
-# A proxy on this machine would make the whole world look local.
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?")
 
 
@@ -49,9 +48,12 @@ class _Found:
     stale_key: ProvenKey | None = None
 
 
-def allow(action: Action) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: the caller, who may do `action`. Raises `Unauthorized` (401) or `Forbidden` (403), before the body
-    is read where it is a route's own."""
+def allow(action: Action | None) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: the caller, who may do `action`; null: whoever it is, for what is only about them.
+
+    Raises `Unauthorized` (401) or `Forbidden` (403), before the body is read where it is a route's own.
+    """
+    scopes = [RULES[action].scope] if action is not None else []
 
     async def admit(request: Request) -> None:
         found = await _authenticate(context_of(request), request, await BEARER(request))
@@ -64,7 +66,7 @@ def allow(action: Action) -> Callable[..., Awaitable[Caller]]:
         context: ContextDep,
         request: Request,
         background: BackgroundTasks,
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=[RULES[action].scope])],
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER, scopes=scopes)],
     ) -> Caller:
         found: _Found | None = request.scope.get(_FOUND)
         if found is None or boot_clock_s() - found.at_s > _FRESH_S:
@@ -134,9 +136,10 @@ async def _authenticate(context: Context, request: Request, credentials: HTTPAut
     raise Unauthorized("Send an API key as `Authorization: Bearer <key>`.")
 
 
-def _require(caller: Caller, action: Action) -> None:
+def _require(caller: Caller, action: Action | None) -> None:
     bind(workspace_id=caller.workspace_id)
-    caller.require(action)
+    if action is not None:
+        caller.require(action)
 
 
 def _by_key(key: ProvenKey, request: Request) -> Caller:
@@ -160,7 +163,7 @@ def _is_local(request: Request) -> bool:
         request.client is not None
         and is_loopback(request.client.host)
         and is_loopback(_host_name(request.headers.get("host", "")))
-        and not any(name in request.headers for name in _FORWARDED)
+        and not through_proxy(request.scope)  # one on this machine would make the whole world look local
     )
 
 
@@ -196,6 +199,7 @@ def _host_name(host: str) -> str:
     return match[1] if match else ""
 
 
+AnyCaller = Annotated[Caller, Depends(allow(None))]
 ReadEvents = Annotated[Caller, Depends(allow("events:read"))]
 WriteEvents = Annotated[Caller, Depends(allow("events:write"))]
 ReadProviders = Annotated[Caller, Depends(allow("providers:read"))]

@@ -75,7 +75,7 @@ def _read(token: str, secret_keys: tuple[str, ...]) -> tuple[uuid.UUID, uuid.UUI
             options={"require": list(_REQUIRED)},
         )  # fmt: skip
         return uuid.UUID(claims["sub"]), uuid.UUID(claims["workspace"]), uuid.UUID(claims["family"])
-    except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
+    except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError, RecursionError):  # the last of older PyJWT
         return None
 
 

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-# Of now. UUIDv7 begin with their time, by the clock of who made them: a day covers what clocks differ.
+# Of the transaction, in all of it the same, whatever midnight does. UUIDv7 begin with their time, by the clock of who
+# made them: a day covers what clocks differ.
 _MONTH: Final = """
     SELECT first, (first + interval '1 month')::date AS next,
            (lpad(to_hex((extract(epoch FROM first::timestamp AT TIME ZONE 'UTC' - interval '1 day') * 1000)::bigint),
                  12, '0') || repeat('0', 20))::uuid AS first_id
-    FROM (SELECT date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date AS first) AS this
+    FROM (SELECT date_trunc('month', now() AT TIME ZONE 'UTC')::date AS first) AS this
 """
 
 _SCHEDULED: Final = """

@@ -5,6 +5,7 @@ from typing import Final
 
 import asyncpg
 
+from janus_mail.accounts import queries_account
 from janus_mail.accounts import queries_people as queries
 from janus_mail.accounts.account_mails import NOTICE_LASTS_S, password_changed
 from janus_mail.accounts.links import Link, find_link, make_link, public_address, take_link
@@ -78,7 +79,8 @@ async def find_reset(context: Context, secret: str) -> str:
 
 
 async def reset_password(context: Context, secret: str, password: str, *, address: str) -> uuid.UUID:
-    """Ends every session and every refresh token of the person, and tells the address.
+    """Ends every session, refresh token and link of the person, and tells the address: who knew the old password may have
+    had the account's address changed to theirs, with a link that waits.
 
     Raises `NotFound` (`link_gone`), `InvalidInput` (`weak_password`); the link is not used by these.
     """
@@ -91,6 +93,7 @@ async def reset_password(context: Context, secret: str, password: str, *, addres
         if await connection.fetchval(queries.STORE_DIGEST, user["id"], digest) is None:
             raise link_gone()
         await end_everything(connection, user["id"])
+        await connection.execute(queries_account.FORGET_LINKS, user["id"])
         actor = Other(ActorKind.USER, user["email"], user["id"], address)
         await record(
             connection, actor, "password.reset", "user", user["id"], workspace_id=None, name=user["email"]

@@ -2,7 +2,7 @@
 
 An event goes whole: first it is hidden, then its messages go in small batches (the database takes their attempts,
 recipients, feedback and captured mails), then the event itself. What a crash leaves hidden is found again. Feedback
-that fits no message goes by its own age.
+that fits no message goes by its own age. A workspace may keep its mail for fewer or more days than the server.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 class Retention:
     """Remembers where it has come to; one per worker process, and only who has the patrol's duty uses it."""
 
-    def __init__(self, database: Database, list_cache: ListCache, *, days: int) -> None:
-        """`days` since the last change of any of an event's mails."""
+    def __init__(self, database: Database, list_cache: ListCache, *, days: int | None) -> None:
+        """`days` since the last change of any of an event's mails, of workspaces that name none; null: for ever."""
         self._database = database
         self._list_cache = list_cache
         self._days = days
@@ -43,10 +43,13 @@ class Retention:
     async def tick(self) -> int:
         """Remove at most `MOST_A_TICK` messages, and feedback of none; how many messages went. The next tick goes on
         from there."""
-        await self._remove_unmatched()
+        fewest = await self._database.pool.fetchval(retention.FEWEST_DAYS, self._days)
+        if fewest is None and not self._hidden:
+            return 0
+        await self._remove_unmatched(fewest)
         ends_at, removed = boot_clock_s() + _MOST_S, 0
         for _ in range(_LOOKS_A_TICK):
-            if not self._hidden and not await self._look():
+            if not self._hidden and not await self._look(fewest):
                 break
             while self._hidden:
                 removed += await self._remove(min(BATCH, MOST_A_TICK - removed))
@@ -55,16 +58,16 @@ class Retention:
                 await asyncio.sleep(_PAUSE_S)
         return removed
 
-    async def _remove_unmatched(self) -> None:
+    async def _remove_unmatched(self, fewest: int | None) -> None:
         ends_at = boot_clock_s() + _MOST_S / 2
-        while await self._database.pool.fetchval(retention.REMOVE_UNMATCHED, self._days, BATCH) == BATCH:
+        while await self._database.pool.fetchval(retention.REMOVE_UNMATCHED, self._days, BATCH, fewest) == BATCH:
             if boot_clock_s() >= ends_at:
                 return
             await asyncio.sleep(_PAUSE_S)
 
-    async def _look(self) -> bool:
+    async def _look(self, fewest: int | None) -> bool:
         """Hide what is old among the next events. False: there were no more, and the next look is from the start."""
-        rows = await self._database.pool.fetch(retention.LOOK, self._after, self._days, BATCH)
+        rows = await self._database.pool.fetch(retention.LOOK, self._after, self._days, BATCH, fewest)
         if not rows:
             self._after = _START
             return False

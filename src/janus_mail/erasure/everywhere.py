@@ -21,7 +21,6 @@ _LEFT: Final[Mapping[str, frozenset[str]]] = {
     "audit_log": frozenset({"actor_kind", "action", "object_kind", "request_id"}),
     "suppressions": frozenset({"address", "reason"}),
 }
-_ANEW: Final = "provider_incidents"  # its trigger refuses to change a row
 
 AT_ONCE: Final = 200
 _TIMEOUT_S: Final = 600  # what a recipient is named in has no index
@@ -35,7 +34,6 @@ class Place:
     key: tuple[str, ...]
     columns: tuple[str, ...]
     texts: tuple[str, ...]  # the columns as expressions of text
-    all_columns: tuple[str, ...]
 
 
 def places() -> list[Place]:
@@ -65,8 +63,7 @@ class _Step:
 async def _step(
     database: Database, workspace_id: uuid.UUID, eraser: Eraser, place: Place, behind: Sequence[Any]
 ) -> _Step:
-    read = place.all_columns if place.table == _ANEW else place.columns
-    statement = queries.named_in(place.table, place.key, read, place.texts, behind=bool(behind))
+    statement = queries.named_in(place.table, place.key, place.columns, place.texts, behind=bool(behind))
     async with database.transaction() as connection:
         await connection.execute(queries.BEGIN_ERASING)
         rows = await connection.fetch(
@@ -83,21 +80,10 @@ async def _erase(
     erased = {name: value for name, value in values.items() if value != row[name]}
     if not erased:
         return False  # a longer address
-    if place.table == _ANEW:
-        await _put_anew(connection, workspace_id, {**row, **erased})
-        return True
     key = [row[name] for name in place.key]
     statement = queries.set_columns(place.table, place.key, list(erased))
     await connection.execute(statement, workspace_id, *key, *erased.values())
     return True
-
-
-async def _put_anew(connection: Connection, workspace_id: uuid.UUID, incident: Mapping[str, Any]) -> None:
-    notices = await connection.fetch(queries.NOTICES, workspace_id, incident["id"])
-    await connection.execute(queries.REMOVE_INCIDENT, workspace_id, incident["id"])
-    await connection.execute(queries.insert(_ANEW, list(incident)), *incident.values())
-    for notice in notices:
-        await connection.execute(queries.insert("incident_notices", list(notice.keys())), *notice.values())
 
 
 def _place(table: Table) -> Place:
@@ -106,7 +92,7 @@ def _place(table: Table) -> Place:
     columns = [column for column in table.c if column.name not in left and _has_words(column)]
     return Place(
         table=table.name, key=key, columns=tuple(column.name for column in columns),
-        texts=tuple(_as_text(column) for column in columns), all_columns=tuple(column.name for column in table.c),
+        texts=tuple(_as_text(column) for column in columns),
     )  # fmt: skip
 
 

@@ -121,10 +121,6 @@ SET_HOOK_POST: Final = "UPDATE hook_posts SET body = $3 WHERE workspace_id = $1 
 IS_SUPPRESSED: Final = "SELECT EXISTS (SELECT FROM suppressions WHERE workspace_id = $1 AND address = lower($2))"
 UNSUPPRESS: Final = "DELETE FROM suppressions WHERE workspace_id = $1 AND address = lower($2)"
 
-# Its trigger refuses to change a row, so it is put anew. $2 incident.
-NOTICES: Final = "SELECT * FROM incident_notices WHERE workspace_id = $1 AND incident_id = $2"
-REMOVE_INCIDENT: Final = "DELETE FROM provider_incidents WHERE workspace_id = $1 AND id = $2"
-
 
 def named_in(table: str, key: Sequence[str], columns: Sequence[str], texts: Sequence[str], *, behind: bool) -> str:
     """The next $2 rows whose `texts`, which are expressions of text, have one of the forms $3 in them; behind the key
@@ -148,11 +144,6 @@ def set_columns(table: str, key: Sequence[str], columns: Sequence[str]) -> str:
     values = ", ".join(f"{name} = ${number}" for number, name in enumerate(columns, 2 + len(key)))
     more = ", version = version + 1" if table == "events" else ""  # workers keep contents by their version
     return f"UPDATE {table} SET {values}{more} WHERE workspace_id = $1 AND {where}"  # noqa: S608
-
-
-def insert(table: str, columns: Sequence[str]) -> str:
-    values = ", ".join(f"${number}" for number, _ in enumerate(columns, 1))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608
 
 
 # Somebody with an account, by their address $1.

@@ -13,6 +13,7 @@ class ErasureRequest(BaseModel):
     email: str = Field(description="The recipient’s address, in any case of letters.", min_length=3, max_length=320)
     unsuppress: bool = Field(
         False,
+        strict=True,
         description="Also take the address off the suppressions. Else it stays there if it is there, and nowhere else: "
         "without it nobody would know any more that it must not be mailed.",
     )

@@ -227,7 +227,8 @@ async def _read_way(
         return {}
     row = await visit.context.database.pool.fetchrow(queries.ASIDE, visit.caller.workspace_id, message.id)
     assert row is not None  # noqa: S101
-    aside = Aside(row["caught"], row["resends"], row["next_try_at"], route, providers, row["listed"])
+    editable = providers if visit.caller.may("providers:write") else ()
+    aside = Aside(row["caught"], row["resends"], row["next_try_at"], route, editable, row["listed"])
     return {message.id: way(event, message, visit.clock, aside)}
 
 

@@ -253,6 +253,7 @@ async def _show_empty(visit: Visit, _filters: Filters, _cursor: str | None, list
         "events_empty.html",
         nav="events",
         sandbox=listed.sandbox,
+        no_provider=not listed.provider_names,
         first_provider=listed.route[0] if listed.route else None,
         api=visit.context.settings.public_url or str(visit.request.base_url).rstrip("/"),
     )

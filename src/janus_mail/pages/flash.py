@@ -40,6 +40,13 @@ def _suppressed(added: int, known: int) -> str:
     return f"{count(added, 'address', 'addresses')} added: {gets} from now on. {there}".rstrip()
 
 
+def _erased(rows: int, canceled: int) -> str:
+    before = (
+        f" {count(canceled, 'email')} that waited {'was' if canceled == 1 else 'were'} canceled." if canceled else ""
+    )
+    return f"Erased: {count(rows, 'row')} changed or removed.{before}"
+
+
 _SENTENCES: Mapping[str, Callable[..., str]] = {
     "scheduled": lambda: "Scheduled. You can cancel it until it begins to leave.",
     "canceled": _canceled,
@@ -71,6 +78,28 @@ _SENTENCES: Mapping[str, Callable[..., str]] = {
         f"{count(added, 'address', 'addresses')} added; {count(left_out, 'line')} left out."
     ),
     "unsuppressed": lambda: "Taken off the list: it gets mail again.",
+    "erased": _erased,
+    "workspace_made": lambda: "The workspace is yours. Add a provider next, and mail can leave.",
+    "workspace_saved": lambda: "The settings are saved.",
+    "workspace_deleted": lambda: "The workspace is deleted.",
+    "left": lambda: "You have left the workspace.",
+    "joined": lambda: "You are in.",
+    "invited": lambda: "The invitation is on its way.",
+    "invitation_withdrawn": lambda: "The invitation is withdrawn: its link opens nothing any more.",
+    "role_changed": lambda: "The role is changed, from their next click on.",
+    "member_removed": lambda: "They are out, at once.",
+    "key_revoked": lambda: "The key is revoked: it is refused from now on.",
+    "sandboxes_added": lambda: "Three sandboxes are in the route: what they take lies in the mailbox.",
+    "account_renamed": lambda: "Your name is changed.",
+    "email_asked": lambda: "A link is on its way to the new address. Until it is followed, nothing changes.",
+    "email_link_logged": lambda: "No mail is set up here: the link is in the log of this server.",
+    "password_changed": lambda: "The password is changed. Everything else is signed out.",
+    "second_factor_off": lambda: "The second factor is off.",
+    "session_ended": lambda: "That browser is signed out.",
+    "sessions_ended": lambda many: f"{count(many, 'browser')} signed out.",
+    "program_ended": lambda: "That program is signed out.",
+    "person_changed": lambda: "Done, and noted in the audit log.",
+    "quotas_set": lambda: "The quotas are set; they hold from the next mail on.",
     "nothing_changed": lambda: "Nothing was changed: it is no longer as this page showed it.",
 }
 # What is no success: a colour and a shape.

@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
+from janus_mail.audit.record import record
 from janus_mail.errors import NotFound
 from janus_mail.pages import queries
 from janus_mail.pages.flash import Flash
@@ -155,7 +156,12 @@ async def attachment(visit: VisitDep, mail_id: uuid.UUID, place: int) -> Respons
 @router.post("/mailbox/empty")
 async def empty_mailbox(visit: EditVisit, up_to: uuid.UUID, _form: OurForm) -> Response:
     """What was caught after the question was asked stays."""
-    gone = await visit.context.database.pool.fetchval(queries.EMPTY_MAILBOX, visit.caller.workspace_id, up_to)
+    caller = visit.caller
+    async with visit.context.database.transaction() as connection:
+        gone = await connection.fetchval(queries.EMPTY_MAILBOX, caller.workspace_id, up_to)
+        await record(
+            connection, caller, "mailbox.emptied", "mailbox", workspace_id=caller.workspace_id, after={"mails": gone}
+        )
     return go_to(visit, "/mailbox", Flash("mailbox_emptied", (gone,)))
 
 

@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from janus_mail.accounts import workspace
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to
 from janus_mail.pages.visit import EditVisit, OurForm, our_path, text_of
+from janus_mail.workspaces import workspace
 
 router = APIRouter()
 

@@ -55,7 +55,7 @@ async def add(visit: EditProvidersVisit, kind: str) -> Response:
     if wanted is None:
         return await _show(visit, form, route, status=400)
     try:
-        made, _ = await accept_provider(visit.context, visit.caller.workspace_id, wanted, verify=True)
+        made, _ = await accept_provider(visit.context, visit.caller, wanted, verify=True)
     except (InvalidInput, Conflict) as refusal:
         form.note(refusal)
         return await _show(visit, form, route, status=refusal.status)

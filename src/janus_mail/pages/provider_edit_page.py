@@ -55,7 +55,7 @@ async def edit(visit: EditProvidersVisit, provider_id: uuid.UUID) -> Response:
     if patch is None:
         return await _show(visit, provider, form, status=400)
     try:
-        changed = await change_provider(visit.context, visit.caller.workspace_id, provider_id, patch, verify=True)
+        changed = await change_provider(visit.context, visit.caller, provider_id, patch, verify=True)
     except (InvalidInput, Conflict) as refusal:
         if refusal.code == "version_conflict":
             form.problems.append(_CHANGED)
@@ -74,13 +74,13 @@ async def verify(visit: EditProvidersVisit, provider_id: uuid.UUID, _form: OurFo
 
 @router.post("/providers/{provider_id}/hook-token")
 async def new_hook(visit: EditProvidersVisit, provider_id: uuid.UUID, _form: OurForm) -> Response:
-    await renew_hook(visit.context, visit.caller.workspace_id, provider_id)
+    await renew_hook(visit.context, visit.caller, provider_id)
     return go_to(visit, f"/providers/{provider_id}/edit", Flash("hook_renewed"))
 
 
 @router.post("/providers/{provider_id}/remove")
 async def remove(visit: EditProvidersVisit, provider_id: uuid.UUID, _form: OurForm) -> Response:
-    await remove_provider(visit.context, visit.caller.workspace_id, provider_id)
+    await remove_provider(visit.context, visit.caller, provider_id)
     return go_to(visit, "/providers", Flash("provider_removed"))
 
 

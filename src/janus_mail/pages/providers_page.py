@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from janus_mail.availability.provider_book import ConfiguredProvider
 from janus_mail.delivery.route import Wish, route
-from janus_mail.errors import InvalidInput
+from janus_mail.errors import Conflict, InvalidInput
 from janus_mail.models.states import CircuitCause, CircuitState
 from janus_mail.pages import queries
 from janus_mail.pages.all_closed import read_closed
@@ -30,6 +30,7 @@ from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.registry import KINDS
 from janus_mail.routing.change import change_provider, put_in_order, switch_circuit
 from janus_mail.routing.read import list_providers
+from janus_mail.routing.sandboxes import add_sandboxes
 from janus_mail.routing.schemas import CircuitSwitch, Provider, ProviderPatch
 
 router = APIRouter()
@@ -98,6 +99,16 @@ async def providers_page(visit: ProvidersVisit) -> Response:
     )  # fmt: skip
 
 
+@router.post("/providers/sandboxes")
+async def begin_with_sandboxes(visit: EditProvidersVisit, _form: OurForm) -> Response:
+    """For who has no account at any service yet."""
+    try:
+        await add_sandboxes(visit.context, visit.caller)
+    except Conflict:
+        return go_to(visit, "/providers", Flash("nothing_changed"))
+    return go_to(visit, "/providers", Flash("sandboxes_added"))
+
+
 @router.post("/providers/{provider_id}/move")
 async def move(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
     """One place up or down."""
@@ -107,7 +118,7 @@ async def move(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm)
         other = place + (-1 if text_of(form, "move") == "up" else 1)
         if 0 <= other < len(order):
             order[place], order[other] = order[other], order[place]
-            await put_in_order(visit.context, visit.caller.workspace_id, order)
+            await put_in_order(visit.context, visit.caller, order)
     return _back(visit, provider_id, "moved")
 
 
@@ -116,7 +127,7 @@ async def order(visit: EditProvidersVisit, form: OurForm) -> Response:
     """As somebody dragged them: every provider's id, with commas between them."""
     try:
         ids = [uuid.UUID(text) for text in text_of(form, "order").split(",")]
-        await put_in_order(visit.context, visit.caller.workspace_id, ids)
+        await put_in_order(visit.context, visit.caller, ids)
     except ValueError:
         raise InvalidInput("This is no order of providers.") from None
     except InvalidInput:  # one was added or removed since the page was made
@@ -127,13 +138,13 @@ async def order(visit: EditProvidersVisit, form: OurForm) -> Response:
 @router.post("/providers/{provider_id}/switch")
 async def switch(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
     on = text_of(form, "enabled") == "on"
-    await change_provider(visit.context, visit.caller.workspace_id, provider_id, {"enabled": on})
+    await change_provider(visit.context, visit.caller, provider_id, {"enabled": on})
     return _back(visit, provider_id, "switched_on" if on else "switched_off")
 
 
 @router.post("/providers/{provider_id}/dial")
 async def turn_the_dial(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
-    await change_provider(visit.context, visit.caller.workspace_id, provider_id, _dial(form))
+    await change_provider(visit.context, visit.caller, provider_id, _dial(form))
     return _back(visit, provider_id, "dial_turned")
 
 
@@ -147,13 +158,13 @@ async def switch_the_circuit(visit: EditProvidersVisit, provider_id: uuid.UUID, 
         )
     except ValidationError:
         raise InvalidInput("The reason is one line of up to 300 characters.") from None
-    await switch_circuit(visit.context, visit.caller.workspace_id, provider_id, switch, actor=visit.caller.label)
+    await switch_circuit(visit.context, visit.caller, provider_id, switch)
     return _back(visit, provider_id, "stopped" if opens else "used_again")
 
 
 @router.post("/providers/{provider_id}/limits")
 async def limit(visit: EditProvidersVisit, provider_id: uuid.UUID, form: OurForm) -> Response:
-    await change_provider(visit.context, visit.caller.workspace_id, provider_id, _typed_limits(form))
+    await change_provider(visit.context, visit.caller, provider_id, _typed_limits(form))
     return _back(visit, provider_id, "limited")
 
 

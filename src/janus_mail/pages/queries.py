@@ -301,6 +301,21 @@ STANDING = """
     ORDER BY r.place
 """
 
+# Those of the route that failed or refused us and are not back yet. $1 workspace.
+IN_TROUBLE = """
+    SELECT p.id, p.name, c.since, c.reason, opened.cause
+    FROM circuits c
+    JOIN providers p ON p.id = c.provider_id AND p.enabled AND p.deleted_at IS NULL
+    CROSS JOIN LATERAL (
+        SELECT cause FROM provider_incidents
+        WHERE workspace_id = $1 AND provider_id = p.id AND sender_domain = '' AND state = 'open' AND cause <> 'probe'
+        ORDER BY number DESC LIMIT 1
+    ) opened
+    WHERE c.workspace_id = $1 AND c.sender_domain = '' AND c.state <> 'closed' AND c.until IS NOT NULL
+      AND opened.cause IN ('failures', 'broken')
+    ORDER BY p.position, p.id LIMIT 5
+"""
+
 # What the API does not tell of a message, and where the sandbox keeps it. $1 workspace, $2 message
 ASIDE = """
     SELECT m.resends, m.next_try_at, EXISTS (
@@ -316,3 +331,6 @@ RECIPIENTS = "SELECT recipient, recipient_name FROM messages WHERE workspace_id 
 
 # Whose address somebody of a workspace reads, most likely. $1 workspace
 OWN_SENDER = "SELECT from_email FROM workspaces WHERE id = $1"
+
+# In which zone and language the workspace's pages are.
+HOME = "SELECT timezone, language FROM workspaces WHERE id = $1"

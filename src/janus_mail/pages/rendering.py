@@ -11,6 +11,8 @@ from janus_mail.pages import cookies, times, words
 from janus_mail.pages.assets import address
 from janus_mail.pages.cookies import delete_cookie, read_cookie, set_cookie
 from janus_mail.pages.flash import Flash
+from janus_mail.pages.incident_band import read_troubles
+from janus_mail.pages.menu import read_menu
 from janus_mail.pages.pulse import read_pulse, up_to_most
 from janus_mail.pages.visit import THEMES, Arrival, Visit
 
@@ -27,6 +29,8 @@ _HEADERS = {
     "Cache-Control": "private, no-cache",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+# Of what somebody saw nothing stays in the browser, for whoever comes after they have signed out.
+_NOT_KEPT = {"Cache-Control": "private, no-store"}
 
 
 @cache
@@ -61,7 +65,8 @@ async def show(arrival: Arrival, template: str, *, status: int = 200, nav: str =
         pulse = await read_pulse(inside)
         frame = {
             "frame": "page.html", "nav": nav, "pulse": pulse.words, "caught": pulse.caught, "parked": pulse.parked,
-            "waiting": pulse.waiting, "paused_at": pulse.paused_at,
+            "waiting": pulse.waiting, "paused_at": pulse.paused_at, "menu": await read_menu(inside),
+            "troubles": [] if nav == "providers" else await read_troubles(inside),
         }  # fmt: skip
     response = _answer(
         arrival,
@@ -104,7 +109,7 @@ def show_foreign(content: str, *, html: bool) -> Response:
     return Response(
         content.encode("utf-8", "replace"),
         media_type="text/html",
-        headers=_HEADERS | {"Content-Security-Policy": _FOREIGN_CONTENT_POLICY},
+        headers=_HEADERS | _NOT_KEPT | {"Content-Security-Policy": _FOREIGN_CONTENT_POLICY},
     )
 
 
@@ -136,4 +141,5 @@ def _answer(arrival: Arrival, template: str, status: int, values: dict[str, Any]
         "person": arrival.session.person if arrival.session is not None else None,
         "csrf_token": arrival.csrf_token,
     }
-    return HTMLResponse(environment().get_template(template).render(values | always), status, _HEADERS)
+    headers = _HEADERS if arrival.session is None else _HEADERS | _NOT_KEPT
+    return HTMLResponse(environment().get_template(template).render(values | always), status, headers)

@@ -7,13 +7,21 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import RedirectResponse, Response
 
 from janus_mail.pages import (
+    account_page,
     add_page,
+    administration_page,
+    audit_page,
     cancel_page,
     cookies,
+    erasures_page,
     event_actions,
     event_page,
     events_page,
+    invitation_page,
+    keys_page,
+    login_page,
     mailbox_page,
+    members_page,
     parked_page,
     pause_actions,
     provider_add_page,
@@ -21,7 +29,12 @@ from janus_mail.pages import (
     provider_history,
     provider_test_page,
     providers_page,
+    register_page,
+    reset_page,
+    second_factor_page,
+    set_up_page,
     suppressions_page,
+    workspace_page,
 )
 from janus_mail.pages.assets import MOUNTED_AT, Assets
 from janus_mail.pages.cookies import delete_cookie, set_cookie
@@ -48,6 +61,7 @@ _HEADLINES: Mapping[int, tuple[str, str]] = {
     404: ("Nothing is here", "It may have been deleted, or the address has a typing error."),
     405: ("Nothing is here", ""),
     409: ("It is no longer so", "Go back and load the page anew."),
+    429: ("Too much at once", "Wait a moment, then load this page again."),
     413: ("That is too much", "Go back and send less."),
     503: ("Not now", "Mail that was accepted still leaves on time. Load this page again in a moment."),
 }
@@ -74,6 +88,19 @@ def install(app: FastAPI) -> None:
         provider_test_page,
         provider_history,
         suppressions_page,
+        members_page,
+        keys_page,
+        workspace_page,
+        invitation_page,
+        audit_page,
+        erasures_page,
+        login_page,
+        register_page,
+        reset_page,
+        set_up_page,
+        account_page,
+        second_factor_page,
+        administration_page,
     )
     for router in (*(page.router for page in pages), _router):
         app.include_router(router, include_in_schema=False)

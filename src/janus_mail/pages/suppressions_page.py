@@ -119,7 +119,7 @@ async def add(visit: EditVisit, form: OurForm) -> Response:
 async def export(visit: VisitDep) -> Response:
     """What the page shows, all of it, as a file."""
     filters = Search.read(visit.request.query_params).filters
-    pieces = await export_csv(visit.context.database, visit.caller.workspace_id, filters)
+    pieces = await export_csv(visit.context, visit.caller, filters)
     return StreamingResponse(pieces, media_type=MEDIA_TYPE, headers=AS_FILE)
 
 
@@ -142,7 +142,7 @@ async def import_file(visit: EditVisit, form: OurFormWithFile) -> Response:
 @router.post("/suppressions/{suppression_id}/remove")
 async def remove(visit: EditVisit, suppression_id: UUID, _form: OurForm) -> Response:
     try:
-        await remove_suppression(visit.context.database, visit.caller.workspace_id, str(suppression_id))
+        await remove_suppression(visit.context, visit.caller, str(suppression_id))
         done = Flash("unsuppressed")
     except NotFound:
         done = Flash("nothing_changed")

@@ -1,16 +1,21 @@
-"""Times and durations in the words that people use."""
+"""Times and durations in the words that people use, dates and numbers as the workspace's language writes them."""
 
 import re
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo, available_timezones
 
+from babel import Locale
 from babel.dates import format_datetime
 from babel.numbers import format_decimal
 
-LOCALE = "en"
+from janus_mail.workspaces.workspace import USUAL_LANGUAGE
+
+# Of the page that is being made. The hours are 24 in every language: that is what logs and columns need.
+_language: ContextVar[str] = ContextVar("language", default=USUAL_LANGUAGE)
 _UTC_INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _HOURS_THAT_COUNT = 12  # longer ago than this and on another day is «yesterday»
 # Within two minutes seconds count: a provider rests for half a minute.
@@ -83,7 +88,7 @@ class Clock:
     def on(self, instant: datetime) -> str:
         """«9 Mar», with the year when it is another."""
         same_year = self._local(instant).year == self._local(self.now).year
-        return self._format(instant, "d MMM" if same_year else "d MMM y")
+        return self._format(instant, _patterns().date if same_year else _patterns().date_with_year)
 
     def to_the_minute(self, instant: datetime) -> str:
         return self._format(instant, "HH:mm")
@@ -96,12 +101,13 @@ class Clock:
 
     def in_full(self, instant: datetime) -> str:
         """«12 Mar 2026, 14:23:30 Europe/Berlin»: the title of every time."""
-        return f"{self._format(instant, 'd MMM y, HH:mm:ss')} {self.zone.key}"
+        return f"{self._format(instant, _patterns().date_with_year)}, {self.to_the_second(instant)} {self.zone.key}"
 
     def spelled_out(self, instant: datetime) -> str:
         """«Friday 13 March, 09:00», with the year when it is another."""
         same_year = self._local(instant).year == self._local(self.now).year
-        return self._format(instant, "EEEE d MMMM, HH:mm" if same_year else "EEEE d MMMM y, HH:mm")
+        pattern = _patterns().spelled_out if same_year else _patterns().spelled_out_with_year
+        return f"{self._format(instant, pattern)}, {self.to_the_minute(instant)}"
 
     def in_utc(self, instant: datetime) -> str:
         """«08:00», with the day where that is another than here."""
@@ -149,7 +155,12 @@ class Clock:
         return instant.astimezone(self.zone)
 
     def _format(self, instant: datetime, pattern: str) -> str:
-        return format_datetime(instant, pattern, tzinfo=self.zone, locale=LOCALE)
+        return format_datetime(instant, pattern, tzinfo=self.zone, locale=_patterns().locale)
+
+
+def speak(language: str | None) -> None:
+    """From here on in this task dates and numbers are as this language writes them; null: as usual."""
+    _language.set(language or USUAL_LANGUAGE)
 
 
 def machine(instant: datetime) -> str:
@@ -195,7 +206,7 @@ def milliseconds(value: float) -> str:
 
 def number(value: float) -> str:
     """«12,486»."""
-    return format_decimal(value, locale=LOCALE)
+    return format_decimal(value, locale=_patterns().locale)
 
 
 def size(octets: int) -> str:
@@ -213,6 +224,30 @@ def zone_named(name: str | None) -> ZoneInfo | None:
 def zone_choices(now: datetime) -> list[tuple[str, str]]:
     """Every zone with a place of its own, and UTC, as (name, «Europe/Berlin (UTC+1)»)."""
     return [("UTC", "UTC"), *((name, f"{name} ({utc_offset(now, ZoneInfo(name))})") for name in _zones_with_a_place())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Patterns:
+    """How a language writes dates, in CLDR's letters."""
+
+    locale: Locale
+    date: str
+    date_with_year: str
+    spelled_out: str
+    spelled_out_with_year: str
+
+
+def _patterns() -> _Patterns:
+    return _patterns_of(_language.get())
+
+
+@lru_cache(maxsize=32)
+def _patterns_of(language: str) -> _Patterns:
+    locale = Locale.parse(language, sep="-")
+    date = str(locale.datetime_skeletons["MMMd"].pattern)
+    if date.startswith("M"):
+        return _Patterns(locale, "MMM d", "MMM d, y", "EEEE, MMMM d", "EEEE, MMMM d, y")
+    return _Patterns(locale, date, f"{date} y", "EEEE d MMMM", "EEEE d MMMM y")
 
 
 def utc_offset(now: datetime, zone: tzinfo) -> str:

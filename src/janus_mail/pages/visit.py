@@ -16,12 +16,14 @@ from janus_mail.accounts.callers import Caller, Person
 from janus_mail.accounts.permissions import Action
 from janus_mail.accounts.sessions import ProvenSession, prove_session, touch_session
 from janus_mail.errors import Forbidden, InvalidInput, Unauthorized
-from janus_mail.events.queries import ZONE
 from janus_mail.pages import cookies, csrf
 from janus_mail.pages.cookies import read_cookie
-from janus_mail.pages.times import Clock, zone_named
+from janus_mail.pages.queries import HOME
+from janus_mail.pages.times import Clock, speak, zone_named
 from janus_mail.telemetry.logs import bind
 from janus_mail.web.context import Context, ContextDep
+from janus_mail.web.forms import read_utf8_form
+from janus_mail.web.rate_limits import charge_person, charge_stranger
 
 THEMES = {"": "As the system", "light": "Light", "dark": "Dark"}
 SIGN_IN_NEEDED = "sign_in_needed"
@@ -84,6 +86,7 @@ class PersonalVisit(Arrival):
 async def _arrival(request: Request, context: ContextDep, background: BackgroundTasks) -> Arrival:
     if "\0" in unquote(request.url.path + request.url.query):
         raise InvalidInput("The character U+0000 is not allowed in an address.")  # nor does PostgreSQL take it
+    speak(None)
     session = await _session(request, context)
     if session is not None and session.stale and "hx-request" not in request.headers:  # a page left open is no use
         background.add_task(touch_session, context.database, session.id)
@@ -96,7 +99,12 @@ async def _arrival(request: Request, context: ContextDep, background: Background
 
 async def _session(request: Request, context: Context) -> ProvenSession | None:
     token = read_cookie(request, cookies.SESSION)
-    return await prove_session(context.database, token, address=address_of(request)) if token else None
+    session = await prove_session(context.database, token, address=address_of(request)) if token else None
+    if session is not None:
+        await charge_person(request, session.person.user_id)
+    else:
+        await charge_stranger(request)
+    return session
 
 
 async def _visit(arrival: Annotated[Arrival, Depends(_arrival)]) -> Visit:
@@ -108,9 +116,10 @@ async def _visit(arrival: Annotated[Arrival, Depends(_arrival)]) -> Visit:
             raise Forbidden("You are in no workspace yet.", code=NO_WORKSPACE)
         raise Unauthorized("Sign in to see this page.", code=SIGN_IN_NEEDED)
     bind(workspace_id=caller.workspace_id)
-    clock = arrival.clock
+    clock, home = arrival.clock, await context.database.pool.fetchrow(HOME, caller.workspace_id)
+    speak(home["language"] if home else None)
     if not zone_named(unquote(arrival.request.cookies.get(cookies.ZONE, ""))):
-        clock = Clock(clock.now, await _home_zone(context, caller))
+        clock = Clock(clock.now, zone_named(home["timezone"] if home else None) or ZoneInfo(context.settings.tz))
     return Visit(
         request=arrival.request, context=context, session=session, clock=clock, csrf_seed=arrival.csrf_seed,
         caller=caller,
@@ -137,11 +146,6 @@ def visit_to(action: Action) -> Callable[..., Awaitable[Visit]]:
     return permitted
 
 
-async def _home_zone(context: Context, caller: Caller) -> ZoneInfo:
-    name = await context.database.pool.fetchval(ZONE, caller.workspace_id)
-    return zone_named(name) or ZoneInfo(context.settings.tz)
-
-
 def guard(context: Context) -> csrf.CsrfGuard:
     return csrf.CsrfGuard(context.settings.require_secret_keys())
 
@@ -153,7 +157,9 @@ def session_name(session: ProvenSession | None) -> str:
 
 async def read_form(arrival: Arrival, *, max_files: int = 0) -> tuple[FormData, bool]:
     """What a form sent, and whether it was one of ours."""
-    form = await arrival.request.form(max_files=max_files, max_fields=_MOST_FIELDS, max_part_size=_MOST_OCTETS_A_FIELD)
+    form = await read_utf8_form(
+        arrival.request, max_files=max_files, max_fields=_MOST_FIELDS, max_part_size=_MOST_OCTETS_A_FIELD
+    )
     seed = read_cookie(arrival.request, cookies.CSRF)
     return form, guard(arrival.context).fits(seed, form.get(csrf.FIELD), session_name(arrival.session))
 
@@ -177,7 +183,6 @@ async def _our_form_with_file(arrival: Annotated[Arrival, Depends(_arrival)]) ->
 # Named before the form in a route's signature, so that who may not send it is told that, and nothing is read.
 ArrivalDep = Annotated[Arrival, Depends(_arrival)]
 PersonalVisitDep = Annotated[PersonalVisit, Depends(_personal_visit)]
-AnyVisitDep = Annotated[Visit, Depends(_visit)]
 VisitDep = Annotated[Visit, Depends(visit_to("events:read"))]
 EditVisit = Annotated[Visit, Depends(visit_to("events:write"))]
 ProvidersVisit = Annotated[Visit, Depends(visit_to("providers:read"))]
@@ -195,7 +200,10 @@ OurFormWithFile = Annotated[FormData, Depends(_our_form_with_file)]  # the limit
 
 def our_path(text: str) -> str:
     """A path of ours with its query, to go back to; the list for anything else: «//elsewhere.example» is a host."""
-    back = urlsplit(text)
+    try:
+        back = urlsplit(text)
+    except ValueError:  # «//[» names no host
+        return "/"
     if back.scheme or back.netloc or not back.path.startswith("/") or back.path.startswith("//") or "\\" in text:
         return "/"
     return f"{back.path}?{back.query}" if back.query else back.path

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from janus_mail.availability.allowances import Allowances
 from janus_mail.errors import Detail, InvalidInput
-from janus_mail.providers.network import ConnectedTo, all_public, look_up, not_public
+from janus_mail.providers.network import SAVING, ConnectedTo, all_public, look_up, not_public
 from janus_mail.providers.registry import UnknownKind, fields_connected_to, kind_named
 from janus_mail.routing.config import in_force
 
@@ -73,6 +73,6 @@ async def _is_public(host: str) -> bool | None:
     """None where nobody can tell."""
     try:
         async with asyncio.timeout(LOOK_UP_S):
-            return all_public(await look_up(host, 0))
+            return all_public(await look_up(host, 0, SAVING))
     except (OSError, UnicodeError):  # TimeoutError is one
         return None

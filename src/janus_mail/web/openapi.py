@@ -22,6 +22,9 @@ Send an API key as `Authorization: Bearer janus_…`. `janus keys create --works
 shows it this once. A key has scopes: `events:read`, `events:write`, `providers:read`, `providers:write`, and `admin`,
 which implies them all. Under `make run` programs on the same machine need no key.
 
+Programs in which a person signs in get a short-lived access token and a refresh token from `POST /api/auth/token`; the
+Authorize button of this page does the same.
+
 ## Doing it once
 Every POST that creates takes an `Idempotency-Key` (1 to 256 characters). The same key with the same body is answered
 for 24 hours with the first answer and `Idempotent-Replayed: true`, so that a request whose answer was lost can be sent
@@ -42,9 +45,22 @@ TAGS: Final[list[dict[str, Any]]] = [
     {"name": "Providers", "description": "Your accounts at email services, in the order in which they are tried."},
     {"name": "Suppressions", "description": "Addresses that get no mail: bounced, complained, unsubscribed."},
     {"name": "Workspace", "description": "Yours: how much waits, and the stop button."},
+    {"name": "Audit log", "description": "Who did what, and forgetting somebody."},
+    {"name": "Members", "description": "Who is in the workspace, and who is invited."},
+    {"name": "API keys", "description": "For programs: made, rotated, revoked."},
+    {"name": "Account", "description": "Who you are, and tokens for the programs of people."},
     {"name": "Form API", "description": "The older form API, kept for scripts written against it."},
     {"name": "Health", "description": "For what watches Janus."},
 ]
+
+# Besides the API key that `accounts/access.py` reads: either will do. What a token may is its person's role, no scope.
+_KEY: Final = "ApiKey"
+_SIGN_IN: Final = "OAuth2PasswordBearer"
+_SIGN_IN_SCHEME: Final[dict[str, Any]] = {
+    "type": "oauth2",
+    "description": "Email and password of an account. A code of the second factor goes into `client_secret`.",
+    "flows": {"password": {"tokenUrl": "/api/auth/token", "refreshUrl": "/api/auth/token", "scopes": {}}},
+}
 
 
 class DocumentedApp(FastAPI):
@@ -71,12 +87,17 @@ class DocumentedApp(FastAPI):
         )
 
     def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is not None:
+            return self.openapi_schema
         document = super().openapi()
         for operations in document["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)
+                if any(_KEY in way for way in operation.get("security", [])):
+                    operation["security"].append({_SIGN_IN: []})
         for name in ("HTTPValidationError", "ValidationError"):
             document.get("components", {}).get("schemas", {}).pop(name, None)
+        document.get("components", {}).get("securitySchemes", {})[_SIGN_IN] = _SIGN_IN_SCHEME
         return document
 
 

@@ -45,6 +45,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (document.hidden && event.detail.elt.matches("#live, .pulse")) event.preventDefault()
 })
 
+// Where the menu is one row, the page one is on is in sight.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" })
+})
+
 // What went wrong is read first.
 document.addEventListener("DOMContentLoaded", () => document.getElementById("errors")?.focus())
 
@@ -68,7 +73,8 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-copies]").forEach((button) => {
     button.hidden = !navigator.clipboard
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).textContent)
+      const copied = document.getElementById(button.dataset.copies)
+      await navigator.clipboard.writeText(copied.value ?? copied.textContent)
       button.textContent = "Copied"
     })
   })
