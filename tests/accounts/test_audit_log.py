@@ -19,7 +19,7 @@ from janus_mail.models.states import ActorKind, Role
 from janus_mail.storage.database import Database
 from tests.people import add_person, add_workspace, signed_in
 
-ANN = Other(ActorKind.USER, "ann@example.com", uuid7(), "203.0.113.7")
+ANN = Other(ActorKind.USER, "ann@example.com", uuid.UUID(int=7), "203.0.113.7")
 
 
 @pytest.fixture

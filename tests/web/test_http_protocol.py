@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import uvicorn
@@ -14,14 +15,17 @@ from janus_mail.web import http_protocol
 from janus_mail.web.http_protocol import BoundedHttp
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+LARGE = 30_000_000
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-    """What came; `/slow` thinks about it for longer than a head may take, and `/early` reads nothing."""
+    """What came; `/slow` thinks about it for longer than a head may take, `/early` reads nothing, and `/large` has
+    much to say."""
     body = b"" if scope["path"] == "/early" else await Request(scope, receive).body()
     if scope["path"] == "/slow":
         await asyncio.sleep(0.4)
-    await PlainTextResponse(f"{len(scope['headers'])} {len(body)}")(scope, receive, send)
+    said = "x" * LARGE if scope["path"] == "/large" else f"{len(scope['headers'])} {len(body)}"
+    await PlainTextResponse(said)(scope, receive, send)
 
 
 class Wire:
@@ -29,6 +33,7 @@ class Wire:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self.held: set[Any] = set()  # the server's ends
 
     async def send(self, octets: bytes) -> None:
         self.writer.write(octets)
@@ -55,6 +60,7 @@ async def wire() -> AsyncIterator[Wire]:
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     wire = Wire(*await asyncio.open_connection(*listening.getsockname()))
+    wire.held = server.server_state.connections
     yield wire
     wire.writer.transport.abort()
     server.should_exit = True
@@ -64,6 +70,7 @@ async def wire() -> AsyncIterator[Wire]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_S", 0.2)
+    monkeypatch.setattr(http_protocol, "UNREAD_S", 0.2)
     monkeypatch.setattr(http_protocol, "_LOOK_S", 0.05)
 
 
@@ -194,3 +201,26 @@ async def test_who_asks_for_a_web_socket_is_answered_as_anybody(wire: Wire, capl
     await wire.send(GET)
     assert await wire.answered() == (200, b"1 0")
     assert caplog.records == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_nobody_reads_is_not_kept(wire: Wire) -> None:
+    await wire.send(GET.replace(b"/ ", b"/large ", 1))
+    await wire.reader.readuntil(b"\r\n\r\n")
+    assert wire.held
+    async with asyncio.timeout(5):
+        while wire.held:
+            await asyncio.sleep(0.02)
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await wire.reader.readexactly(LARGE)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_is_read_slowly_is_read_to_its_end(wire: Wire) -> None:
+    await wire.send(GET.replace(b"/ ", b"/large ", 1))
+    await wire.reader.readuntil(b"\r\n\r\n")
+    for _ in range(20):  # for longer than one may take that is not read
+        await wire.reader.readexactly(LARGE // 20)
+        await asyncio.sleep(0.03)
+    await wire.send(GET)
+    assert await wire.answered() == (200, b"1 0")

@@ -285,6 +285,16 @@ async def test_a_key_that_works_is_not_stopped_by_wrong_ones_from_its_address_un
         assert [(await working.get("/api/events")).status_code for _ in range(3)] == [401, 429, 429]
 
 
+async def test_a_wrong_key_beside_a_right_token_of_the_form_api_is_not_taken_for_right(
+    app: FastAPI, api_key: str
+) -> None:
+    limited(app, refused=2)
+    async with client_of(app, WRONG) as beside, client_of(app, WRONG[:-1] + "y") as guesser:
+        assert (await beside.get("/view_sent_emails/", params={"TOKEN": api_key})).status_code == 200
+        assert [(await guesser.get("/api/events")).status_code for _ in range(2)] == [401] * 2
+        assert (await beside.get("/api/events")).status_code == 429
+
+
 async def test_each_person_may_look_at_so_many_pages_whoever_else_is_behind_their_address(
     app: FastAPI, database: Database, workspace_id: uuid.UUID
 ) -> None:

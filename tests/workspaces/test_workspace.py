@@ -42,8 +42,8 @@ async def test_a_workspace_shows_what_waits_in_it(api: httpx.AsyncClient, worksp
     assert (await api.get("/api/workspace")).json() == {
         "id": str(workspace_id), "name": "default", "timezone": "UTC", "language": "en-GB",
         "from_email": "janus@example.com", "from_name": "Janus", "allowed_senders": None, "on_uncertain": "resend",
-        "retention_days": None, "minute_quota": 0, "monthly_quota": 0, "used_this_month": None, "paused_at": None, "waiting": 3, "due": 2,
-        "sending": 0, "uncertain": 0,
+        "retention_days": None, "minute_quota": 0, "monthly_quota": 0, "used_this_month": None,
+        "paused_at": None, "waiting": 3, "due": 2, "sending": 0, "uncertain": 0,
     }  # fmt: skip
 
 

@@ -48,6 +48,7 @@ async def accept_batch(
         refused = {index: event.error for index, event in enumerate(made) if isinstance(event, Refused)}
         if refused and not permissive:
             raise _invalid_batch(refused, len(made))
+        _check_messages(made)
         await _keep_to_quotas(context, connection, facts, made, permissive=permissive)
         new = [event for event in made if isinstance(event, NewEvent)]
         if facts.suppresses:
@@ -76,6 +77,14 @@ async def _understand(
         except InvalidInput as error:
             made.append(Refused(error))
     return made
+
+
+def _check_messages(made: Sequence[NewEvent | Refused]) -> None:
+    """Before quotas are charged. Raises InvalidInput."""
+    messages = sum(len(event.messages) for event in made if isinstance(event, NewEvent))
+    if messages > MAX_MESSAGES:
+        message = f"A batch may make up to {MAX_MESSAGES:,} messages; this one makes {messages:,}."
+        raise InvalidInput(message, code="too_many_messages", details=[Detail("events", message)])
 
 
 async def _keep_to_quotas(
@@ -110,10 +119,6 @@ async def _store(
     answer: BatchAnswer,
     once: OnceOnly | None,
 ) -> None:
-    messages = sum(len(event.messages) for event in new)
-    if messages > MAX_MESSAGES:
-        message = f"A batch may make up to {MAX_MESSAGES:,} messages; this one makes {messages:,}."
-        raise InvalidInput(message, code="too_many_messages", details=[Detail("events", message)])
     if new:
         await insert(connection, new, context.settings.give_up_seconds)
     if once is not None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import orjson
+from cachetools import LRUCache
 
 from janus_mail.accounts.usage import Refusals, over_month
 from janus_mail.errors import NotFound, TooManyRequests
@@ -24,6 +25,7 @@ from janus_mail.web.context import Context
 _SMALL_MESSAGES = 20
 _SMALL_CHARACTERS = 100_000
 _TOGETHER = 64
+_MOST_COUNTED = 10_000  # workspaces
 _MANY_ROWS = 200  # of events and messages; from here on COPY is less work
 
 _Stored = tuple[NewEvent, float, int]  # with the seconds until its messages are given up, and the monthly quota
@@ -41,13 +43,16 @@ async def read_facts(context: Context, connection: Connection, workspace_id: uui
 
 async def store(context: Context, new: NewEvent, monthly_quota: int) -> None:
     """Returns when it is committed. Raises TooManyRequests (`quota_exceeded`)."""
-    give_up_s = context.settings.give_up_seconds
+    item = new, context.settings.give_up_seconds, monthly_quota
     row = new.row
     characters = len(row.text or "") + len(row.html or "")
+    write = _write_counted if monthly_quota else _write
     if new.files or len(new.messages) > _SMALL_MESSAGES or characters > _SMALL_CHARACTERS:
-        (refusal,) = await _write(context.database, [(new, give_up_s, monthly_quota)])
+        (refusal,) = await write(context.database, [item])
+    elif monthly_quota:
+        refusal = await _counted_writes(context.database, row.workspace_id)(item)
     else:
-        refusal = await _writes(context.database)((new, give_up_s, monthly_quota))
+        refusal = await _writes(context.database)(item)
     if refusal is not None:
         raise refusal
 
@@ -131,29 +136,18 @@ async def _read(database: Database, workspace_ids: Sequence[uuid.UUID]) -> list[
 
 async def _write(database: Database, items: Sequence[_Stored]) -> Refusals:
     async with database.pool.acquire() as connection:
-        if not any(quota for _, _, quota in items):
-            await insert(connection, [new for new, _, _ in items], items[0][1])
-            return [None] * len(items)
-        async with connection.transaction():
-            refusals = await _over_month(connection, items)
-            new = [item[0] for item, refusal in zip(items, refusals, strict=True) if refusal is None]
-            if new:
-                await insert(connection, new, items[0][1])
-    return refusals
+        await insert(connection, [new for new, _, _ in items], items[0][1])
+    return [None] * len(items)
 
 
-async def _over_month(connection: Connection, items: Sequence[_Stored]) -> Refusals:
-    """Each as far as its workspace's quota goes."""
-    refusals: Refusals = [None] * len(items)
-    places: dict[uuid.UUID, list[int]] = defaultdict(list)
-    for place, (new, _, _) in enumerate(items):
-        places[new.row.workspace_id].append(place)
-    for workspace_id in sorted(places):  # in one order: nobody waits in a ring
-        own = places[workspace_id]
-        mails = [items[place][0].mails for place in own]
-        over = await over_month(connection, workspace_id, items[own[0]][2], mails, whole=False)
-        for place, refusal in zip(own, over, strict=True):
-            refusals[place] = refusal
+async def _write_counted(database: Database, items: Sequence[_Stored]) -> Refusals:
+    """Those of one workspace, each as far as its monthly quota goes."""
+    async with database.transaction() as connection:
+        mails = [new.mails for new, _, _ in items]
+        refusals = await over_month(connection, items[0][0].row.workspace_id, items[-1][2], mails, whole=False)
+        new = [item[0] for item, refusal in zip(items, refusals, strict=True) if refusal is None]
+        if new:
+            await insert(connection, new, items[0][1])
     return refusals
 
 
@@ -164,6 +158,20 @@ _reads: PerDatabase[Coalescer[uuid.UUID, list[asyncpg.Record]]] = PerDatabase(
 _writes: PerDatabase[Coalescer[_Stored, TooManyRequests | None]] = PerDatabase(
     lambda database: Coalescer(partial(_write, database), lanes=2, most=_TOGETHER, keep=lambda _: False)
 )
+_counted: PerDatabase[LRUCache[uuid.UUID, Coalescer[_Stored, TooManyRequests | None]]] = PerDatabase(
+    lambda _: LRUCache(_MOST_COUNTED)
+)
+
+
+def _counted_writes(database: Database, workspace_id: uuid.UUID) -> Coalescer[_Stored, TooManyRequests | None]:
+    """Requests of one workspace wait for each other's commit, and those of no other with them."""
+    kept = _counted(database)
+    writes = kept.get(workspace_id)
+    if writes is None:
+        writes = kept[workspace_id] = Coalescer(
+            partial(_write_counted, database), lanes=1, most=_TOGETHER, keep=lambda _: False
+        )
+    return writes
 
 
 def _quota(own: int | None, usual: int) -> int:

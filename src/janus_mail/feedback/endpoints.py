@@ -24,6 +24,7 @@ from janus_mail.feedback.shelf import Kept, Place, shelf_of
 from janus_mail.settings import Settings
 from janus_mail.storage.coalesce import PerDatabase
 from janus_mail.web.context import Context, context_of
+from janus_mail.web.rate_limits import charge_hook
 
 _PATIENCE_S: Final = 5.0  # with the database; a service that waits longer has given up
 _MAIL_S: Final = 60.0  # for a mail to come in
@@ -66,6 +67,7 @@ async def _take(request: Request, kind: str | None) -> Response:
     context = context_of(request)
     async with asyncio.timeout(_PATIENCE_S):
         hook = await _hook_of(request, context)
+    await charge_hook(request, hook.provider_id)
     if request.method == "HEAD":
         return Response()
     kind = kind or hook.kind

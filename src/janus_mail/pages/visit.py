@@ -29,6 +29,7 @@ THEMES = {"": "As the system", "light": "Light", "dark": "Dark"}
 SIGN_IN_NEEDED = "sign_in_needed"
 NO_WORKSPACE = "no_workspace"
 
+_WORKSPACE = "janus.workspace"  # what a request that came to a workspace's page is about
 _MOST_FIELDS = 50
 _MOST_OCTETS_A_FIELD = 2 * 1024 * 1024  # the API's own limits decide what is too long
 
@@ -62,7 +63,13 @@ class Arrival:
     @property
     def csrf_token(self) -> str:
         """For the forms of the page."""
-        return guard(self.context).token(self.csrf_seed, session_name(self.session))
+        return guard(self.context).token(self.csrf_seed, session_name(self.session), self._workspace)
+
+    @property
+    def _workspace(self) -> str:
+        """The id of the one that the page shows, if any."""
+        caller = self.session.caller if self.session is not None else None
+        return str(caller.workspace_id) if caller is not None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,10 @@ class Visit(Arrival):
     """By someone who is in a workspace, or on this machine."""
 
     caller: Caller
+
+    @property
+    def _workspace(self) -> str:
+        return str(self.caller.workspace_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +127,7 @@ async def _visit(arrival: Annotated[Arrival, Depends(_arrival)]) -> Visit:
             raise Forbidden("You are in no workspace yet.", code=NO_WORKSPACE)
         raise Unauthorized("Sign in to see this page.", code=SIGN_IN_NEEDED)
     bind(workspace_id=caller.workspace_id)
+    arrival.request.scope[_WORKSPACE] = str(caller.workspace_id)
     clock, home = arrival.clock, await context.database.pool.fetchrow(HOME, caller.workspace_id)
     speak(home["language"] if home else None)
     if not zone_named(unquote(arrival.request.cookies.get(cookies.ZONE, ""))):
@@ -160,8 +172,8 @@ async def read_form(arrival: Arrival, *, max_files: int = 0) -> tuple[FormData, 
     form = await read_utf8_form(
         arrival.request, max_files=max_files, max_fields=_MOST_FIELDS, max_part_size=_MOST_OCTETS_A_FIELD
     )
-    seed = read_cookie(arrival.request, cookies.CSRF)
-    return form, guard(arrival.context).fits(seed, form.get(csrf.FIELD), session_name(arrival.session))
+    seed, workspace = read_cookie(arrival.request, cookies.CSRF), arrival.request.scope.get(_WORKSPACE)
+    return form, guard(arrival.context).fits(seed, form.get(csrf.FIELD), session_name(arrival.session), workspace)
 
 
 async def _ours(arrival: Arrival, max_files: int = 0) -> FormData:

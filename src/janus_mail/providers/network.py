@@ -7,8 +7,10 @@ those around it, what a cloud tells its machines.
 import asyncio
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -17,6 +19,12 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 from janus_mail.providers.outcomes import ProviderBroken
 
 NEXT_AFTER_S: Final = 0.25  # of several addresses the next is tried beside the first (RFC 8305)
+MOST_TRIED: Final = 4  # of a family of them; a name may have hundreds, and each that is tried is a socket of ours
+
+# A name server that answers nothing keeps a thread for half a minute. The event loop's own threads are few, and what
+# they look up is our database too.
+CONNECTING: Final = ThreadPoolExecutor(64, thread_name_prefix="connecting")
+SAVING: Final = ThreadPoolExecutor(8, thread_name_prefix="saving")
 
 # What IANA's registries of special-purpose addresses hold, whatever this Python's `ipaddress` knows of them:
 # https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry
@@ -57,14 +65,21 @@ def is_public(address: str) -> bool:
     return not any(found in block for block in _NOT_PUBLIC)
 
 
-async def look_up(host: str, port: int) -> Sequence[AddrInfoType]:
+async def look_up(host: str, port: int, threads: ThreadPoolExecutor = CONNECTING) -> Sequence[AddrInfoType]:
     """All its addresses, as the system knows them. Raises OSError, and UnicodeError for what can be no name."""
-    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    return await asyncio.get_running_loop().run_in_executor(threads, ask)
 
 
 def all_public(found: Sequence[AddrInfoType]) -> bool:
     """One that is not is enough to refuse a name: which of them is connected to, the network decides."""
     return all(is_public(str(address[0])) for *_, address in found)
+
+
+def _few(found: Sequence[AddrInfoType]) -> Sequence[AddrInfoType]:
+    """The first of each family, so that one which leads nowhere does not stand in the other's way."""
+    families = dict.fromkeys(family for family, *_ in found)
+    return [one for family in families for one in [one for one in found if one[0] == family][:MOST_TRIED]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,7 @@ class Network:
         if not (self.private or all_public(found)):
             raise ProviderBroken("private_address", f"{not_public(host)}.")
         try:
-            connected = await start_connection(found, happy_eyeballs_delay=NEXT_AFTER_S)
+            connected = await start_connection(_few(found), happy_eyeballs_delay=NEXT_AFTER_S)
         except RuntimeError as error:  # uvloop's
             raise OSError(str(error)) from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -7,8 +7,10 @@ that, a wrong path or wrong credentials, is charged when it is answered.
 
 import uuid
 from enum import Enum
+from hashlib import sha256
 from typing import Final, Protocol
 
+from cachetools import LRUCache
 from fastapi import Request
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,7 +19,7 @@ from janus_mail.settings import Settings, is_loopback
 from janus_mail.web.client_address import counted_as, through_proxy
 from janus_mail.web.context import Context
 from janus_mail.web.errors import answer
-from janus_mail.web.limiter import Bucket, Limiter, Standing, too_many
+from janus_mail.web.limiter import Bucket, Limiter, Standing, Verdict, too_many
 
 _SCOPE: Final = "janus.rate_limits"
 _UNAUTHORIZED: Final = 401
@@ -26,6 +28,10 @@ _SENDS: Final = frozenset({"/api/events", "/api/events/batch", "/send_email", "/
 _FORMS: Final = frozenset({"/send_email", "/send_email/", "/view_sent_emails", "/view_sent_emails/"})
 _FREE: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds by whatever watches us
 _STATIC: Final = "/static/"
+_MOST_PROVEN: Final = 10_000  # credentials
+
+# Digests of credentials that were right when this process last looked.
+Proven = LRUCache[bytes, bool]
 
 
 class Asking(Protocol):
@@ -52,13 +58,14 @@ class _Surface(Enum):
 class RequestLimits:
     """What one request is charged to."""
 
-    __slots__ = ("_address", "_charged", "_exempt", "_hook", "_limiter", "_pending", "_settings", "holder", "standing",
-                 "surface")  # fmt: skip
+    __slots__ = ("_address", "_charged", "_exempt", "_hook", "_limiter", "_pending", "_proven", "_scope", "_settings",
+                 "holder", "standing", "surface")  # fmt: skip
 
-    def __init__(self, context: Context, scope: Scope) -> None:
+    def __init__(self, context: Context, scope: Scope, proven: Proven) -> None:
         client, path = scope.get("client"), scope["path"]
         self._limiter: Limiter = context.limiter
         self._settings: Settings = context.settings
+        self._scope, self._proven = scope, proven
         self._address = counted_as(client[0] if client else "")
         self.surface = _surface_of(path)
         self._hook = _provider_in(path) if self.surface is _Surface.HOOKS else ""
@@ -74,16 +81,18 @@ class RequestLimits:
         self.standing: Standing | None = None
         self.holder = f"address:{self._address}"  # who counts for what is shared: see body_limit.py
 
-    def known_full(self, *, has_cookie: bool) -> Standing | None:
+    def known_full(self) -> Standing | None:
         """What stops the request before anything is looked up."""
         if self._exempt:
             return None
-        buckets = [*self._pending]
-        if self.surface is not _Surface.PAGES:
-            buckets.append(self._of_refused())
-        elif not has_cookie:  # who is signed in is one of many behind their address
-            buckets.append(self._of_strangers())
-        return self._limiter.full(buckets)
+        if self.surface is _Surface.PAGES:
+            # Who is signed in is one of many behind their address; a cookie that says so is looked at.
+            strangers = () if self._header(b"cookie") else (self._of_strangers(),)
+            return self._limiter.full((*self._pending, *strangers))
+        full = self._limiter.full((*self._pending, self._of_refused()))
+        if full is not None and full.bucket == self._of_refused() and self._credential() in self._proven:
+            return None  # a key that works is not stopped by one beside it that does not
+        return full
 
     async def charge_caller(self, method: str, path: str, caller: Asking) -> None:
         """Raises `TooManyRequests`."""
@@ -92,6 +101,9 @@ class RequestLimits:
             return
         if self._charged:
             return
+        credential = self._credential()
+        if credential:
+            self._proven[credential] = True
         name = f"{'key' if caller.key_id is not None else 'person'}:{caller.actor_id}"
         self.holder = name
         workspace = Bucket(f"workspace:{caller.workspace_id}", self._settings.rate_limit_workspace, "of this workspace")
@@ -102,6 +114,11 @@ class RequestLimits:
         self.holder = f"person:{user_id}"
         await self._charge_known(Bucket(f"pages:{user_id}", self._settings.rate_limit_pages, "for pages"))
 
+    async def charge_stranger(self) -> None:
+        """For a page that is asked for by nobody who is signed in. Raises `TooManyRequests`."""
+        if not self._exempt:
+            await self._charge_known(self._of_strangers())
+
     async def charge_hook(self, provider_id: uuid.UUID) -> None:
         """For a post to a hook whose address is right. Raises `TooManyRequests`."""
         self.holder = f"hook:{provider_id}"
@@ -109,16 +126,16 @@ class RequestLimits:
 
     async def settle(self, status: int) -> None:
         """Charges what nobody was charged for."""
-        buckets, self._pending = [*self._pending], ()
+        own: tuple[Bucket, ...] = ()
         if self._exempt:
             return
         if self.surface is _Surface.PAGES:
-            if not self._charged:
-                buckets.append(self._of_strangers())
+            own = () if self._charged else (self._of_strangers(),)
         elif status == _UNAUTHORIZED:
-            buckets.append(self._of_refused())
-        if buckets:
-            verdict = await self._limiter.charge(buckets)
+            own = (self._of_refused(),)
+            self._proven.pop(self._credential(), None)
+        if own or self._pending:
+            verdict = await self._charge(*own)
             if verdict is not None and self.standing is None:
                 self.standing = verdict.tightest
 
@@ -128,13 +145,30 @@ class RequestLimits:
             await self._limiter.charge([self._of_refused()])
 
     async def _charge_known(self, *own: Bucket) -> None:
-        buckets, self._pending, self._charged = [*self._pending, *own], (), True
-        verdict = await self._limiter.charge(buckets)
+        self._charged = True
+        verdict = await self._charge(*own)
         if verdict is None:
             return
         self.standing = verdict.tightest
         if not verdict.fits:
             raise too_many(verdict.tightest)
+
+    async def _charge(self, *own: Bucket) -> Verdict | None:
+        """The address too, once; also for what is refused, for it was looked up."""
+        pending, self._pending = self._pending, ()
+        verdict = await self._limiter.charge((*pending, *own))
+        if verdict is not None and not verdict.fits and own:
+            await self._limiter.charge(pending)
+        return verdict
+
+    def _header(self, name: bytes) -> bytes:
+        return next((value for header, value in self._scope["headers"] if header == name), b"")
+
+    def _credential(self) -> bytes:
+        """The digest of the one that the request shows; empty where that is nothing, or is not what is looked at."""
+        looked_at = self.surface is _Surface.API and self._scope["path"] not in _FORMS
+        shown = self._header(b"authorization") if looked_at else b""
+        return sha256(shown).digest() if shown else b""
 
     def _of_caller(self, name: str, method: str, path: str, caller: Asking) -> Bucket:
         if caller.rate_limit is not None:
@@ -168,14 +202,15 @@ class RateLimits:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._proven: Proven = LRUCache(_MOST_PROVEN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limits = _begin(scope)
+        limits = _begin(scope, self._proven)
         if limits is None:
             await self.app(scope, receive, send)
             return
         scope[_SCOPE] = limits
-        full = limits.known_full(has_cookie=any(name == b"cookie" for name, _ in scope["headers"]))
+        full = limits.known_full()
         if full is not None:
             limits.standing = full
 
@@ -213,6 +248,13 @@ async def charge_person(request: Request, user_id: uuid.UUID) -> None:
         await limits.charge_person(user_id)
 
 
+async def charge_stranger(request: Request) -> None:
+    """As soon as it is known that who looks at a page is not signed in. Raises `TooManyRequests`."""
+    limits = limits_of(request.scope)
+    if limits is not None:
+        await limits.charge_stranger()
+
+
 async def charge_hook(request: Request, provider_id: uuid.UUID) -> None:
     """As soon as a hook's address was found right. Raises `TooManyRequests`."""
     limits = limits_of(request.scope)
@@ -234,12 +276,12 @@ async def charge(context: Context, bucket: str, limit: int, per_s: int, cost: in
         raise too_many(verdict.tightest)
 
 
-def _begin(scope: Scope) -> RequestLimits | None:
+def _begin(scope: Scope, proven: Proven) -> RequestLimits | None:
     if scope["type"] != "http" or scope["path"] in _FREE or scope["path"].startswith(_STATIC):
         return None
     state: State = scope["app"].state
     context: Context | None = getattr(state, "context", None)
-    return RequestLimits(context, scope) if context is not None else None
+    return RequestLimits(context, scope, proven) if context is not None else None
 
 
 def _surface_of(path: str) -> _Surface:
