@@ -39,6 +39,19 @@ async def test_a_recipient_is_erased_and_the_command_says_what_was_done(
     assert await shop.database.pool.fetchval("SELECT count(*) FROM suppressions WHERE source = 'x'") == 0
 
 
+async def test_a_recipient_of_a_workspace_that_only_has_an_id_is_erased(
+    janus: Janus, named: None, shop: Workshop
+) -> None:
+    team = await shop.database.pool.fetchval(
+        "INSERT INTO workspaces (id, name) VALUES ($1, 'team') RETURNING id", uuid.uuid4()
+    )
+    theirs, ours = await shop.event("ann@example.com", workspace_id=team), await shop.event("ann@example.com")
+    done = await janus("erase", "recipient", "ann@example.com", "--workspace", str(team), "--yes")
+    assert (done.code, done.err) == (0, "")
+    assert (await shop.message(theirs))["recipient"].startswith("erased-")
+    assert (await shop.message(ours))["recipient"] == "ann@example.com"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -1,5 +1,7 @@
 """`janus erase …`: what somebody asks to be forgotten, by who runs the server."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from janus_mail.erasure.schemas import Erased
     from janus_mail.settings import Settings
     from janus_mail.storage.database import Database
+    from janus_mail.storage.list_cache import ListCache
 
 erase = typer.Typer(no_args_is_help=True, help="Pseudonymise a person or a recipient everywhere.")
 
@@ -21,7 +24,7 @@ Sure = Annotated[bool, typer.Option("--yes", help="Do not ask whether that is me
 @erase.command("recipient")
 def recipient(
     email: Email,
-    workspace: Annotated[str, typer.Option(help="The workspace's name.")] = "default",
+    workspace: Annotated[str, typer.Option(help="`default`, or a workspace's id.")] = "default",
     unsuppress: Annotated[bool, typer.Option("--unsuppress", help="Also take it off the suppressions.")] = False,
     yes: Sure = False,
 ) -> None:
@@ -47,7 +50,7 @@ def person(email: Email, yes: Sure = False) -> None:
     _ask(f"Erase the account {email}?", yes=yes)
     with settings_with_database() as settings:
         try:
-            instead = with_database(settings, lambda db: _erase_person(db, email))
+            instead = with_database(settings, lambda db: _erase_person(db, settings, email))
         except ApiError as error:
             fail(error.message, code=1)
     typer.echo(f"Erased: {instead} stands there instead.")
@@ -59,46 +62,59 @@ async def _erase_recipient(
     """Raises `ApiError`."""
     from pydantic import ValidationError
 
-    from janus_mail.accounts.queries import WORKSPACE_CALLED
+    from janus_mail.accounts.queries_keys import WORKSPACE_CALLED
     from janus_mail.audit.actors import COMMAND
     from janus_mail.erasure.recipient import erase_recipient
     from janus_mail.erasure.schemas import ErasureRequest
     from janus_mail.errors import InvalidInput, NotFound
-    from janus_mail.storage.list_cache import ListCache
-    from janus_mail.storage.redis import open_redis
 
     try:
         wanted = ErasureRequest(email=email, unsuppress=unsuppress)
     except ValidationError:
         raise InvalidInput("Type the whole address.") from None
-    row = await database.pool.fetchrow(WORKSPACE_CALLED, workspace)
-    if row is None:
+    workspace_id = await database.pool.fetchval(WORKSPACE_CALLED, workspace)
+    if workspace_id is None:
         raise NotFound(f"There is no workspace {workspace}.")
-    redis = open_redis(settings.redis_url.get_secret_value() if settings.redis_url else None)
-    try:
-        lists = ListCache(redis, settings.list_cache_seconds)
-        return await erase_recipient(database, lists, COMMAND, row["id"], wanted)
-    finally:
-        if redis is not None:
-            await redis.aclose()
+    async with _lists(settings) as lists:
+        return await erase_recipient(database, lists, COMMAND, workspace_id, wanted)
 
 
-async def _erase_person(database: "Database", email: str) -> str:
+async def _erase_person(database: "Database", settings: "Settings", email: str) -> str:
     """Raises `ApiError`."""
+    from janus_mail.accounts.delete_account import left_to_nobody
     from janus_mail.accounts.erase_person import erase_person, pseudonym
+    from janus_mail.accounts.queries_account import HOLD_WORKSPACES
     from janus_mail.audit.actors import COMMAND
-    from janus_mail.erasure.queries import PERSON, SOLE_OWNER_OF
+    from janus_mail.erasure.queries import PERSON
     from janus_mail.errors import Conflict, NotFound
 
     async with database.transaction() as connection:
         user_id = await connection.fetchval(PERSON, email)
         if user_id is None:
             raise NotFound(f"There is no account {email}.")
-        alone = [row["name"] for row in await connection.fetch(SOLE_OWNER_OF, user_id)]
-        if alone:
-            raise Conflict(f"The last owner of {', '.join(alone)}: give the workspace another one, or delete it.")
-        await erase_person(connection, COMMAND, user_id)
+        await connection.fetch(HOLD_WORKSPACES, user_id)
+        owned, alone = await left_to_nobody(connection, user_id)
+        if owned or alone:
+            names = ", ".join([*owned, *alone])
+            raise Conflict(f"The last owner of {names}: give the workspace another one, or delete it.")
+        named_in = await erase_person(connection, COMMAND, user_id)
+    async with _lists(settings) as lists:
+        await lists.renew(*named_in)
     return pseudonym(user_id)
+
+
+@asynccontextmanager
+async def _lists(settings: "Settings") -> "AsyncIterator[ListCache]":
+    """The kept pages of lists, which name who is erased."""
+    from janus_mail.storage.list_cache import ListCache
+    from janus_mail.storage.redis import open_redis
+
+    redis = open_redis(settings.redis_url.get_secret_value() if settings.redis_url else None)
+    try:
+        yield ListCache(redis, settings.list_cache_seconds)
+    finally:
+        if redis is not None:
+            await redis.aclose()
 
 
 def _ask(question: str, *, yes: bool) -> None:

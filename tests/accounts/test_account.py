@@ -7,6 +7,7 @@ from typing import Any
 import pyotp
 import pytest
 from fastapi import FastAPI
+from uuid_utils.compat import uuid7
 
 from janus_mail.accounts import account, second_factor
 from janus_mail.accounts.access_tokens import prove_access_token
@@ -270,6 +271,25 @@ async def test_who_deletes_their_account_is_nobody_any_more(home: Home, workspac
     assert email == pseudonym(home.me.user_id)
 
 
+async def test_kept_lists_that_name_who_deletes_their_account_are_made_anew(
+    home: Home, workspace_id: uuid.UUID
+) -> None:
+    await home.database.pool.execute(
+        """INSERT INTO events (id, workspace_id, subject, text, expected_sent_at, priority, recipients_count, failover,
+                               on_uncertain, first_recipients, counts, created_by)
+           VALUES ($1, $2, 'x', 'x', clock_timestamp(), 1, 1, true, 'resend', '[]', '{}', $3)""",
+        uuid7(), workspace_id, MARA,
+    )  # fmt: skip
+
+    async def make() -> bytes:
+        return MARA.encode()
+
+    lists = home.context.list_cache
+    assert [(await lists.serve(workspace_id, "q", make))[1] for _ in range(2)] == ["miss", "hit"]
+    await delete_account(home.context, home.me, PASSWORD, "")
+    assert (await lists.serve(workspace_id, "q", make))[1] == "miss"
+
+
 async def test_deleting_an_account_needs_password_and_code(home: Home) -> None:
     with pytest.raises(InvalidInput):
         await delete_account(home.context, home.me, "wrong", "")
@@ -289,6 +309,14 @@ async def test_the_last_owner_of_what_others_are_in_stays(home: Home, workspace_
     assert refused.value.code == "last_owner"
     await home.database.pool.execute("UPDATE memberships SET role = 'owner'")
     await delete_account(home.context, home.me, PASSWORD, "")
+
+
+async def test_an_owner_who_cannot_sign_in_is_nobody_to_leave_a_workspace_to(home: Home) -> None:
+    await home.database.pool.execute("UPDATE memberships SET role = 'owner'")
+    await home.database.pool.execute("UPDATE users SET disabled_at = clock_timestamp() WHERE email <> $1", MARA)
+    with pytest.raises(Conflict, match="default") as refused:
+        await delete_account(home.context, home.me, PASSWORD, "")
+    assert refused.value.code == "last_owner"
 
 
 async def test_a_workspace_in_which_one_is_alone_is_deleted_first_but_for_the_servers_own(home: Home) -> None:

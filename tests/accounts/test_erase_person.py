@@ -19,6 +19,7 @@ from janus_mail.storage.database import Database
 from tests.people import add_person
 
 MARA, OLD, OTHER = "Mara.Lind@example.com", "mara@old.example", "not-mara.lind@example.com"
+INVITED_AS = "lind@work.example"
 
 
 class Person:
@@ -38,13 +39,19 @@ class Person:
             await self._note("account.renamed", self.user_id, MARA, before={"name": "Mara L."}, after={"name": "Mara"})
             invited = {"email": MARA.lower(), "deep": [{"to": MARA, "note": f"for {OTHER}"}]}
             await self._note("member.invited", None, MARA.upper(), after=invited, by=COMMAND)
+            joined = {"role": "editor", "invited_as": "ann@example.com", "invited_by": f"Mara Lind ({MARA})"}
+            await self._note("member.joined", uuid7(), "ann@example.com", after=joined, by=COMMAND)
+            mine = {"role": "editor", "invited_as": INVITED_AS, "invited_by": "Ann (ann@example.com)"}
+            await self._note("member.joined", self.user_id, MARA, after=mine)
             await self._note("provider.changed", uuid7(), "SendGrid", before={"from_email": OTHER}, by=self.actor)
             await connection.execute(
                 """INSERT INTO invitations (id, workspace_id, email, role, digest, invited_by, expires_at, accepted_at)
                    VALUES ($1, $2, $3, 'viewer', $4, 'Ann', clock_timestamp() + interval '1 day', NULL),
                           ($5, $2, $3, 'viewer', $6, 'Ann', clock_timestamp(), clock_timestamp()),
-                          ($7, $2, $8, 'viewer', $9, $10, clock_timestamp() + interval '1 day', NULL)""",
+                          ($7, $2, $8, 'viewer', $9, $10, clock_timestamp() + interval '1 day', NULL),
+                          ($11, $2, $12, 'editor', $13, 'Ann', clock_timestamp(), clock_timestamp())""",
                 uuid7(), self.workspace_id, MARA, b"1", uuid7(), b"2", uuid7(), OTHER, b"3", f"Mara Lind ({MARA})",
+                uuid7(), INVITED_AS, b"4",
             )  # fmt: skip
             await connection.execute(
                 """INSERT INTO events (id, workspace_id, subject, text, expected_sent_at, priority, recipients_count,
@@ -58,6 +65,12 @@ class Person:
                    VALUES ($1, $2, 'ci', 'abcdefghij', 'x', '{}', $3)""",
                 uuid7(), self.workspace_id, MARA,
             )  # fmt: skip
+            for n, source in enumerate((MARA, f"{MARA}: import", f"{OTHER}: wrote to {OTHER}")):
+                await connection.execute(
+                    """INSERT INTO suppressions (id, workspace_id, address, reason, source)
+                       VALUES ($1, $2, $3, 'manual', $4)""",
+                    uuid7(), self.workspace_id, f"{n}@example.org", source,
+                )  # fmt: skip
 
     async def _note(
         self, action: str, object_id: uuid.UUID | None, name: str, *, by: Other | None = None, **values: Any
@@ -98,14 +111,14 @@ async def test_their_name_and_addresses_are_nowhere_any_more(person: Person) -> 
     assert MARA in await person.everything()
     await person.erase()
     left = [line for line in (await person.everything()).splitlines() if not line.startswith("alembic")]
-    for trace in (MARA, OLD, "Mara", "192.0.2.7"):
+    for trace in (MARA, OLD, INVITED_AS, "Mara", "192.0.2.7"):
         bare = [line for line in left if trace.lower() in line.lower().replace(OTHER, "")]
         assert bare == [], trace
 
 
 async def test_an_address_that_only_contains_theirs_stays(person: Person) -> None:
     await person.erase()
-    assert (await person.everything()).count(OTHER) == 4  # two values, an invitation, an event
+    assert (await person.everything()).count(OTHER) == 6  # two values, an invitation, an event, two in a source
 
 
 async def test_the_row_stays_so_that_what_they_did_has_an_author(person: Person) -> None:

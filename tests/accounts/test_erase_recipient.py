@@ -290,6 +290,14 @@ def test_an_address_is_found_in_words_and_no_longer_one_with_it(text: str, erase
     assert Eraser("ann@example.com", "P").octets(text.encode()) == erased.encode()
 
 
+def test_a_domain_of_any_script_is_found_in_both_its_forms() -> None:
+    eraser = Eraser("ann@xn--bcher-kva.example", "P")
+    text = "ann@xn--bcher-kva.example, Ann@Bücher.example, joann@bücher.example"
+    assert eraser.text(text) == "P, P, joann@bücher.example"
+    assert eraser.octets(text.encode()).decode() == "P, P, joann@bücher.example"
+    assert "ann@bücher.example" in eraser.forms
+
+
 def test_the_name_beside_an_address_goes_with_it_at_any_depth() -> None:
     eraser = Eraser("ann@example.com", "P")
     given = {"to": [{"email": "ANN@example.com", "name": "Ann"}, {"email": "bob@example.com", "name": "Bob"}]}

@@ -1,5 +1,6 @@
 """API keys over HTTP: made, changed, rotated and revoked by whoever may everything."""
 
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from janus_mail.errors import Forbidden
 from janus_mail.models.states import ActorKind
 from janus_mail.storage.database import Database
 from janus_mail.web.context import Context
+from tests.accounts.blocked import until_blocked
 from tests.people import add_workspace
 
 NEW = {"name": "shop", "scopes": ["events:read", "events:write"]}
@@ -59,6 +61,8 @@ async def test_the_same_request_again_makes_no_second_key_and_shows_none(api: ht
     [
         {"scopes": []}, {"scopes": ["events:burn"]}, {"scopes": None}, {"name": ""}, {"name": "a\nb"},
         {"name": "x" * 101}, {"expires_at": "2020-01-01T00:00:00Z"}, {"expires_at": "2030-01-01T00:00:00"},
+        {"expires_at": "9999-12-31T23:59:59.999999Z"}, {"expires_at": "9999-12-31T23:59:59-12:00"},
+        {"expires_at": "0001-01-01T00:00:00+14:00"},
         {"expires_in_days": 0}, {"expires_in_days": 10_000}, {"expires_in_days": 1, "expires_at": "2099-01-01T00:00Z"},
         {"rate_limit": -1}, {"rate_limit": 10**9}, {"workspace_id": str(uuid.UUID(int=1))}, {"prefix": "abc"},
         {"created_by": "the boss"}, {"digest": "x"}, {"revoked_at": None},
@@ -140,3 +144,16 @@ async def test_a_workspace_has_so_many_keys_and_no_more(
     await made(api)
     refused = await api.post("/api/keys", json=NEW)
     assert (refused.status_code, refused.json()["code"]) == (409, "too_many_keys")
+
+
+async def test_who_rotates_a_key_waits_for_the_workspace_before_they_hold_the_key(
+    api: httpx.AsyncClient, database: Database, workspace_id: uuid.UUID
+) -> None:
+    """As who deletes the workspace does: else each would wait for the other."""
+    key_id = (await made(api))["key"]["id"]
+    async with database.transaction() as connection:
+        await connection.execute("SELECT FROM workspaces WHERE id = $1 FOR UPDATE", workspace_id)
+        rotating = asyncio.create_task(api.post(f"/api/keys/{key_id}/rotate"))
+        await until_blocked(database, 1)
+        await connection.execute("SELECT FROM api_keys WHERE id = $1 FOR UPDATE NOWAIT", uuid.UUID(key_id))
+    assert (await rotating).status_code == 201

@@ -59,7 +59,7 @@ async def test_a_password_that_takes_long_to_bring_into_one_form_is_not(monkeypa
         return unicodedata.normalize(form, text)
 
     monkeypatch.setattr(passwords, "unicodedata", SimpleNamespace(normalize=normalize))
-    marks = "\u0300\u0316" * 100_000
+    marks = "\u0300\u0316" * 1_000
     assert not await verify_password(marks, await digest_password(GOOD))
     with pytest.raises(InvalidInput, match="at most 200"):
         check_new_password(marks, email="", name="")

@@ -18,6 +18,7 @@ from janus_mail.errors import Unauthorized
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
+from janus_mail.workspaces.queries import DELETE_MEMBER, REVOKE_TOKENS
 from tests.accounts.blocked import until_blocked
 from tests.accounts.programs import MARA, PASSWORD, Program, mara, program, quick_passwords
 from tests.conftest import TEST_KEY
@@ -112,6 +113,20 @@ async def test_a_person_may_choose_another_of_their_workspaces_also_when_refresh
     assert (await program.sign_in(workspace_id=str(other)))["workspace_id"] == str(other)
 
 
+async def test_a_program_that_went_on_to_another_workspace_lives_on_when_the_first_lets_its_person_go(
+    program: Program, database: Database, workspace_id: uuid.UUID
+) -> None:
+    other = await add_workspace(database, "other")
+    await database.pool.execute("INSERT INTO memberships VALUES ($1, $2, 'viewer')", other, program.user_id)
+    before = (await program.sign_in())["access_token"]
+    await program.refresh(workspace_id=str(other))
+    await database.pool.execute(DELETE_MEMBER, workspace_id, program.user_id)
+    await database.pool.execute(REVOKE_TOKENS, workspace_id, program.user_id)
+    assert (await program.me(before)).status_code == 401
+    assert (await program.me()).json()["workspace"]["name"] == "other"
+    assert (await program.refresh())["workspace_id"] == str(other)
+
+
 class TestSecondFactor:
     @pytest.fixture
     async def secret(self, program: Program, database: Database) -> str:
@@ -128,6 +143,14 @@ class TestSecondFactor:
     async def test_the_password_alone_is_not_enough(self, program: Program, secret: str) -> None:
         assert (await program.sign_in(status=401))["code"] == "invalid_grant"
         assert (await program.sign_in(status=401, totp="000000"))["code"] == "invalid_grant"
+
+    async def test_who_knows_the_password_and_no_code_is_noted(
+        self, program: Program, secret: str, database: Database
+    ) -> None:
+        await program.sign_in(status=401, totp="000000")
+        row = await database.pool.fetchrow("SELECT * FROM audit_log WHERE action = 'session.refused'")
+        assert row is not None
+        assert (row["object_id"], row["address"], row["after"]) == (program.user_id, "127.0.0.1", {"step": "code"})
 
     @pytest.mark.parametrize("way", ["totp", "client_secret", "basic"])
     async def test_the_code_comes_in_its_field_or_where_the_dialog_of_the_docs_has_room(

@@ -1,12 +1,12 @@
 """Making an account, confirming it, setting a forgotten password, and the first account of all."""
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from asyncpg.pool import PoolConnectionProxy
 from fastapi import FastAPI
 
 from janus_mail.accounts.account import confirm_new_email
@@ -23,8 +23,6 @@ from janus_mail.accounts.registering import (
 )
 from janus_mail.accounts.resetting import find_reset, may_ask, reset_password, send_reset
 from janus_mail.accounts.sessions import open_session, prove_session
-from janus_mail.accounts.set_up import is_set_up, say_set_up, set_up_link
-from janus_mail.accounts.set_up import set_up as make_first
 from janus_mail.errors import ApiError, Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests
 from janus_mail.models.states import LinkPurpose
 from janus_mail.storage.database import Database
@@ -110,6 +108,39 @@ async def test_an_address_that_has_an_account_is_answered_alike_and_its_owner_to
     assert await verify_password(OTHER, row["password_digest"])
 
 
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the database from now on."""
+    asked: list[str] = []
+
+    def count(call: str) -> None:
+        made = getattr(PoolConnectionProxy, call)
+
+        async def counting(self: object, query: str, *args: object, **more: object) -> object:
+            asked.append(query)
+            return await made(self, query, *args, **more)
+
+        monkeypatch.setattr(PoolConnectionProxy, call, counting)
+
+    for call in ("execute", "fetchrow", "fetchval"):
+        count(call)
+    return asked
+
+
+async def test_an_address_that_has_an_account_takes_as_many_statements(
+    context: Context, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever measures hundreds of answers would else tell them apart."""
+    asked = statements(monkeypatch)
+    await person(database)
+    many = []
+    for email in (EMAIL, "new@example.com"):
+        asked.clear()
+        await registered(context, email)
+        many.append(len(asked))
+    assert many[1] > 3
+    assert abs(many[0] - many[1]) <= 1
+
+
 async def test_the_owner_of_a_disabled_account_is_not_written_to(context: Context, database: Database) -> None:
     await add_person(database, EMAIL)
     await database.pool.execute("UPDATE users SET disabled_at = now()")
@@ -171,6 +202,7 @@ async def test_where_registering_is_not_open_nothing_is_made(
         ("mara@example.com\r\nBcc: x@y.example", NAME, GOOD, "email"),
         ("mara@example.com, ann@example.com", NAME, GOOD, "email"),
         (EMAIL, " ", GOOD, "name"),
+        (EMAIL, "\u200b\u2060\u00ad", GOOD, "name"),
         (EMAIL, "x" * 101, GOOD, "name"),
         (EMAIL, "Mara\r\nBcc: x@y.example", GOOD, "name"),
         (EMAIL, "Ma\u202era", GOOD, "name"),
@@ -308,79 +340,24 @@ async def test_a_reset_link_is_worth_nothing_once_its_person_has_changed(
     assert (await refused(reset_password(context, secret, GOOD, address=HERE))).code == "link_gone"
 
 
+async def test_strangers_who_register_an_address_keep_its_owner_from_no_new_password(
+    app: FastAPI, database: Database
+) -> None:
+    context = set_up(app, {"system_provider": "post", "registration": "open", "rate_limit_sign_in": 9})
+    await person(database)
+    for n in range(3):
+        await register(context, email=EMAIL, name=NAME, password=GOOD, address=f"198.51.{n}.1")
+    await refused(register(context, email=EMAIL, name=NAME, password=GOOD, address="198.51.9.1"))
+    await send_reset(context, EMAIL, address=HERE)
+    assert "/reset/" in await last_link(database)
+
+
 async def test_a_mailbox_gets_few_links_however_often_they_are_asked_for(app: FastAPI, database: Database) -> None:
     context = set_up(app, {"system_provider": "post", "rate_limit_sign_in": 9})
     await person(database)
     for n in range(12):
         await send_reset(context, EMAIL, address=f"198.51.{n}.1")
     assert len(await mails(database)) == 3
-
-
-# -- the first account
-
-
-async def first(context: Context, secret: str, email: str = EMAIL) -> uuid.UUID:
-    return await make_first(context, secret, email=email, name=NAME, password=GOOD, address=HERE)
-
-
-async def test_the_first_account_administers_the_server_and_owns_its_workspace(
-    context: Context, database: Database, workspace_id: uuid.UUID
-) -> None:
-    link = await set_up_link(database, context.settings)
-    assert link.startswith("https://janus.example/set-up/")
-    user_id = await first(context, link.rpartition("/")[2])
-    row = await database.pool.fetchrow(
-        """SELECT u.administrator, u.confirmed_at, m.workspace_id, m.role
-           FROM users u JOIN memberships m ON m.user_id = u.id"""
-    )
-    assert row is not None
-    assert (row["administrator"], row["workspace_id"], row["role"]) == (True, workspace_id, "owner")
-    assert row["confirmed_at"] is not None
-    assert (await refused(first(context, link.rpartition("/")[2], "x@example.com"))).code == "link_gone"
-    with pytest.raises(Conflict, match="janus users create"):
-        await set_up_link(database, context.settings)
-    assert await database.pool.fetchval("SELECT count(*) FROM users") == 1
-    assert user_id == await database.pool.fetchval("SELECT id FROM users")
-
-
-async def test_a_start_says_how_the_first_account_is_made_until_there_is_one(
-    context: Context, database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    await say_set_up(context)
-    assert caplog.text.count("janus users set-up-link") == 1
-    assert "/set-up/" not in caplog.text
-    caplog.clear()
-    await person(database)
-    await say_set_up(context)
-    assert caplog.text == ""
-
-
-async def test_of_several_who_race_for_the_set_up_link_one_wins(context: Context, database: Database) -> None:
-    secret = (await set_up_link(database, context.settings)).rpartition("/")[2]
-    ended = await asyncio.gather(
-        *(first(context, secret, f"p{n}@example.com") for n in range(5)), return_exceptions=True
-    )
-    assert sum(isinstance(one, uuid.UUID) for one in ended) == 1
-    assert await database.pool.fetchval("SELECT count(*) FROM users") == 1
-
-
-async def test_a_mistake_in_the_form_does_not_use_the_link_up(context: Context, database: Database) -> None:
-    secret = (await set_up_link(database, context.settings)).rpartition("/")[2]
-    with pytest.raises(InvalidInput):
-        await make_first(context, secret, email=EMAIL, name=NAME, password="short", address=HERE)
-    await first(context, secret)
-
-
-async def test_a_half_done_registration_does_not_keep_the_owner_of_the_server_out(
-    context: Context, database: Database
-) -> None:
-    await registered(context, password=OTHER)
-    secret = (await set_up_link(database, context.settings)).rpartition("/")[2]
-    await first(context, secret)
-    assert await database.pool.fetchval("SELECT count(*) FROM users") == 1
-    async with database.transaction() as connection:
-        assert await is_set_up(connection)
 
 
 # -- what is cleared away

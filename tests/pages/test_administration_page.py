@@ -226,6 +226,12 @@ async def test_a_lost_second_factor_is_switched_off_and_its_person_told(row: Row
     assert await database.pool.fetchval("SELECT count(*) FROM system_mails") == 1
 
 
+async def test_what_was_looked_for_stays_when_something_is_refused(root: Visitor, mara: uuid.UUID) -> None:
+    page = await root.get("/administration?q=mara+l")
+    page = await root.send(page, f"/administration/people/{mara}/email?q=mara+l", email=ROOT, status=409)
+    assert [row["id"] for row in page.main.one("tbody").all("tr")] == [f"u-{mara}"]
+
+
 async def test_an_address_is_changed_by_hand_but_not_to_a_taken_one(row: Row, database: Database) -> None:
     assert "Another account has this address" in await row.press("email", email=ROOT.upper(), status=409)
     assert "Done" in await row.press("email", email="mara@new.example")

@@ -1,7 +1,11 @@
 """`/audit` and `/erasures`: what an owner reads there, and does."""
 
+import ast
+import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -12,7 +16,8 @@ from janus_mail.audit.actors import SYSTEM, Other
 from janus_mail.audit.record import record
 from janus_mail.models.states import ActorKind
 from janus_mail.oversight.schemas import AuditActor, AuditEntryOut, AuditObject
-from janus_mail.pages.audit_words import DID, changes, did
+from janus_mail.pages.audit_page import WHAT, WHAT_ON_THE_SERVER
+from janus_mail.pages.audit_words import DID, DID_TO_ONESELF, changes, did
 from janus_mail.storage.database import Database
 from tests.accounts import audit_cases_account, audit_cases_people
 from tests.accounts.audit_cases import CASES
@@ -21,6 +26,8 @@ from tests.pages.gallery import Gallery
 from tests.pages.reading import faults_of
 from tests.people import add_person, signed_in
 
+SOURCE: Final = Path(__file__).parents[2] / "src" / "janus_mail"
+ACTION: Final = re.compile(r"[a-z_]+\.[a-z_]+")
 ANN = Other(ActorKind.USER, "ann@example.com", uuid7(), "203.0.113.7")
 
 
@@ -77,6 +84,11 @@ async def test_filters_show_what_fits_and_stay_in_the_form_and_in_the_file(
     assert "No entry fits." in nothing.main.text
 
 
+def test_each_action_is_found_by_what_can_be_chosen_in_one_of_the_two_logs() -> None:
+    begins = {way.removesuffix("*") for way in (*WHAT, *WHAT_ON_THE_SERVER)}
+    assert [action for action in DID if not action.startswith(tuple(begins))] == []
+
+
 @pytest.mark.parametrize("query", ["object_id=x", "period=never", "scope=all", "q=%25", "action=" + "x" * 400])
 async def test_a_strange_address_is_no_error(visitor: Visitor, provider_id: uuid.UUID, query: str) -> None:
     await visitor.get(f"/audit?{query}")
@@ -112,12 +124,32 @@ async def test_words_of_others_are_only_words(visitor: Visitor, empty_gallery: G
     assert page.html.count("&lt;script&gt;alert(1)") >= 4
 
 
-def test_every_action_that_is_recorded_has_a_sentence_of_its_own() -> None:
-    """Those that requests write; `tests/accounts/test_audit_coverage.py` sees to it that each is among them."""
+def test_every_action_that_is_recorded_has_a_sentence_of_its_own_and_no_other_is_there() -> None:
+    """Those of requests, which `tests/accounts/test_audit_coverage.py` knows, and those of commands and workers: what
+    is given to `record`, or to a function that hands it on."""
     assert audit_cases_account
     assert audit_cases_people
-    recorded = {action for actions, _ in CASES.values() for action in actions}
-    assert recorded - DID.keys() == set()
+    by_requests = {action for actions, _ in CASES.values() for action in actions}
+    in_the_code = {action for file in SOURCE.rglob("*.py") for action in _recorded(ast.parse(file.read_text("utf-8")))}
+    assert len(in_the_code) > 50
+    assert (by_requests | in_the_code) - DID.keys() == set()
+    assert DID.keys() - (by_requests | in_the_code) == set()
+    assert DID_TO_ONESELF.keys() <= DID.keys()
+
+
+def _recorded(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name(node.func).lstrip("_").startswith(("record", "note")):
+            for word in ast.walk(node):
+                if isinstance(word, ast.Constant) and isinstance(word.value, str) and ACTION.fullmatch(word.value):
+                    yield word.value
+
+
+def _name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+ANN_IN_THE_LOG: Final = AuditActor(kind=ActorKind.USER, id=ANN.actor_id, label=ANN.label)
 
 
 def entry(action: str, name: str | None = None, **more: object) -> AuditEntryOut:
@@ -135,6 +167,21 @@ def entry(action: str, name: str | None = None, **more: object) -> AuditEntryOut
     [
         (entry("key.revoked", "ci"), "revoked the API key “ci”"),
         (entry("workspace.paused"), "paused all sending"),
+        (entry("second_factor.switched_off", "bob@example.com"), "switched the second factor of “bob@example.com” off"),
+        (
+            entry("second_factor.switched_off", "ann@example.com", actor=ANN_IN_THE_LOG),
+            "switched the second factor off",
+        ),
+        (entry("account.made", "ann@example.com", actor=ANN_IN_THE_LOG), "made their account"),
+        (entry("account.made", "bob@example.com", actor=ANN_IN_THE_LOG), "made the account “bob@example.com”"),
+        (
+            entry(
+                "email.changed", "new@example.com", actor=ANN_IN_THE_LOG,
+                object=AuditObject(kind="user", id=ANN.actor_id, name="new@example.com"),
+                before={"email": "ann@example.com"}, after={"email": "new@example.com"},
+            ),
+            "changed their address: email ann@example.com → new@example.com",
+        ),
         (entry("carrier_pigeon.let_out", "Gus"), "carrier pigeon “Gus”: let out"),
         (
             entry("member.role_changed", "bob@example.com", before={"role": "viewer"}, after={"role": "owner"}),

@@ -1,10 +1,14 @@
 """`/`: the list of events."""
 
 import pytest
+from fastapi import FastAPI
 
+from janus_mail.models.states import Role
+from janus_mail.storage.database import Database
 from tests.pages.conftest import Visitor
 from tests.pages.gallery import INVOICE, NO_MAILBOX, Gallery, Mail
-from tests.pages.reading import Element, Page
+from tests.pages.reading import Element, Page, faults_of
+from tests.pages.visiting import visiting
 
 
 def rows(page: Page) -> list[list[str]]:
@@ -162,6 +166,16 @@ async def test_an_empty_workspace_is_told_the_first_steps(visitor: Visitor, empt
     assert "curl -X POST http://testserver/api/events" in page.main.one("pre").text
     sent = await visitor.send(page, "/add/first")
     assert sent.root.one("h1").text == "Hello from Janus"
+
+
+async def test_who_may_schedule_nothing_is_told_no_first_steps(
+    app: FastAPI, database: Database, empty_gallery: Gallery
+) -> None:
+    async with visiting(app, database, "vic@example.com", Role.VIEWER) as viewer:
+        page = await viewer.get("/")
+        assert faults_of(page) == []
+        assert "What owners and editors of the workspace schedule is here" in page.main.text
+        assert page.main.all("ol") == []
 
 
 async def test_the_first_page_turns_into_the_list_when_something_is_scheduled(

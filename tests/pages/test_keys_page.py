@@ -1,10 +1,13 @@
 """`/keys`: made with a few words, shown once, rotated and revoked by a click."""
 
+import shlex
+
 import pytest
 from fastapi import FastAPI
 
 from janus_mail.accounts.keys import prove_key
 from janus_mail.models.states import Role
+from janus_mail.pages.role_words import SCOPES
 from janus_mail.storage.database import Database
 from tests.pages.reading import faults_of
 from tests.pages.visiting import visiting
@@ -34,6 +37,15 @@ async def test_a_key_is_made_shown_once_and_opens_what_was_ticked(app: FastAPI, 
         page = await mara.get("/keys")
         assert secret not in page.html
         assert "See mail, See providers" in page.main.text
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_the_call_that_is_shown_works_as_it_is_pasted(app: FastAPI, database: Database, scope: str) -> None:
+    async with visiting(app, database, MARA) as mara:
+        page = await mara.send(await mara.get("/keys"), "/keys", name="shop", scopes=scope, expires="")
+        _, address, _, header = shlex.split(page.root.one("pre", id="call").text)
+        name, _, value = header.partition(": ")
+        assert (await mara.client.get(address, headers={name: value})).status_code == 200
 
 
 async def test_a_key_is_rotated_and_revoked_by_a_click(app: FastAPI, database: Database) -> None:

@@ -335,6 +335,17 @@ async def test_the_first_step_counts_for_five_minutes(guest: Browser, secret: st
         assert (await guest.get("/login/code")).headers["location"] == "/login"
 
 
+async def test_the_first_step_counts_where_another_servers_clock_is_a_little_behind(
+    guest: Browser, secret: str
+) -> None:
+    with time_machine.travel(NOON, tick=True) as clock:
+        await sign_in(guest)
+        clock.shift(-5)
+        assert (await guest.get("/login/code")).status_code == 200
+        clock.shift(-60)
+        assert (await guest.get("/login/code")).headers["location"] == "/login"
+
+
 async def test_the_first_step_of_registering_is_none_of_signing_in(app: FastAPI, guest: Browser, secret: str) -> None:
     set_up(app, {"registration": "open"})
     await guest.send("/register", email="new@example.com", name="New", password=GOOD)

@@ -77,6 +77,27 @@ async def test_the_last_owner_is_told_that_they_stay(app: FastAPI, database: Dat
         assert "/workspace/delete" not in page.html  # the server’s own
 
 
+async def test_a_tab_left_open_changes_nothing_in_the_workspace_that_was_switched_to(
+    app: FastAPI, database: Database
+) -> None:
+    async with visiting(app, database, MARA) as mara:
+        other = await add_workspace(database, "other")
+        user_id = await database.pool.fetchval("SELECT id FROM users")
+        await database.pool.execute(
+            "INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, 'owner')", other, user_id
+        )
+        old_tab = await mara.get("/workspace")
+        await mara.send(old_tab, f"/workspaces/{other}/switch")
+        refused = await mara.send(old_tab, "/workspace", name="Northwind", status=403)
+        assert "grown old" in refused.root.text
+        assert await database.pool.fetchval("SELECT name FROM workspaces WHERE id = $1", other) == "other"
+        # What is of the person and of no workspace goes on from there.
+        await mara.send(old_tab, "/theme", theme="dark")
+        await mara.send(old_tab, f"/workspaces/{other}/switch")
+        await mara.send(old_tab, "/logout")
+        assert mara.address.endswith("/login?after=out")
+
+
 async def test_the_menu_names_ones_workspaces_and_switches_between_them(app: FastAPI, database: Database) -> None:
     other = await add_workspace(database, "Side project")
     elsewhere = await add_workspace(database, "Elsewhere")
@@ -85,7 +106,7 @@ async def test_the_menu_names_ones_workspaces_and_switches_between_them(app: Fas
         await database.pool.execute("INSERT INTO memberships VALUES ($1, $2, 'viewer')", other, user_id)
         page = await mara.get("/")
         menu = page.root.one("ul", aria_label="Your workspaces")
-        assert [item.text for item in menu.all("li")] == ["default", "Switch to Side project", "New workspace"]
+        assert [item.text for item in menu.all("li")] == ["default", "Switch to Side project"]
         page = await mara.send(page, f"/workspaces/{other}/switch")
         assert "Workspace Side project" in page.root.text
         assert page.main.all("a", href="/add") == []

@@ -5,10 +5,11 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.keys import create_key, list_keys, prove_key
 from janus_mail.storage.database import Database
-from tests.people import add_person, add_workspace
+from tests.people import add_person
 from tests.test_cli import Janus, janus, named
 
 __all__ = ["janus", "named"]
@@ -56,8 +57,8 @@ async def test_quotas_are_the_servers_to_set(janus: Janus, database: Database) -
 async def test_what_cannot_be_done_is_said_in_a_line(
     janus: Janus, database: Database, arguments: tuple[str, ...], says: str
 ) -> None:
-    await add_workspace(database, "twice")
-    await database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'twice')", uuid.uuid4())
+    for _ in range(2):
+        await database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'twice')", uuid.uuid4())
     done = await janus("workspaces", *arguments)
     assert (done.code, done.out) == (1, "")
     assert says in done.err
@@ -88,3 +89,14 @@ async def test_the_keys_of_a_workspace_without_a_handle_are_reached_by_its_id(ja
     listed = (await janus("keys", "list", "--workspace", str(other))).out
     assert "theirs" in listed
     assert "not this" not in listed
+
+
+async def test_no_name_that_a_team_gives_itself_hides_another_workspace(janus: Janus, database: Database) -> None:
+    team = await database.pool.fetchval("INSERT INTO workspaces (id, name) VALUES ($1, 'team') RETURNING id", uuid7())
+    for name in (str(team), "default"):
+        await database.pool.execute("INSERT INTO workspaces (id, name) VALUES ($1, $2)", uuid7(), name)
+    for called, is_it in ((str(team), "team"), ("default", "default")):
+        done = await janus("workspaces", "quota", called, "--monthly", "5")
+        assert (done.code, done.out) == (0, f"{is_it}: usual a minute, 5 a month\n")
+    limited = await database.pool.fetch("SELECT handle, name FROM workspaces WHERE monthly_quota = 5 ORDER BY name")
+    assert [tuple(row) for row in limited] == [("default", "default"), (None, "team")]

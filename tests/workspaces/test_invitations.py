@@ -10,9 +10,10 @@ import pytest
 from fastapi import FastAPI
 
 from janus_mail.accounts.callers import Person as Who
+from janus_mail.accounts.erase_person import erase_person
 from janus_mail.accounts.system_mail import opened
 from janus_mail.audit.actors import COMMAND
-from janus_mail.errors import Conflict, Forbidden, NotFound
+from janus_mail.errors import Conflict, Forbidden, NotFound, Unauthorized
 from janus_mail.models.states import Role
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
@@ -139,11 +140,39 @@ async def test_an_invitation_falls_with_the_right_of_who_made_it(
         await join(context, await somebody(context, "anna@example.org"), secret)
 
 
-async def test_a_keys_invitation_stands_by_itself(
-    api: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID
+async def test_a_keys_invitation_stands_until_the_key_is_revoked(
+    api: httpx.AsyncClient, context: Context, workspace_id: uuid.UUID, database: Database
 ) -> None:
     secret = secret_of((await api.post("/api/invitations", json=NEW)).json()["link"])
-    assert await join(context, await somebody(context, "anna@example.org"), secret) == workspace_id
+    anna = await somebody(context, "anna@example.org")
+    for word, opens in (("clock_timestamp()", False), ("NULL", True)):
+        await database.pool.execute(f"UPDATE api_keys SET revoked_at = {word}")
+        assert (await invitations.find_offer(database, secret) is not None) == opens
+    assert await join(context, anna, secret) == workspace_id
+
+
+async def test_who_was_erased_meanwhile_joins_nothing(person: Person, context: Context, database: Database) -> None:
+    mara = await person("mara@example.com")
+    secret = secret_of((await mara.post("/api/invitations", json=NEW)).json()["link"])
+    anna = await somebody(context, "anna@example.net")
+    async with database.transaction() as connection:
+        await erase_person(connection, COMMAND, anna.actor_id)
+    with pytest.raises(Unauthorized):
+        await join(context, anna, secret)
+    assert await invitations.find_offer(database, secret) is not None
+
+
+async def test_nobody_is_pestered_from_many_workspaces(
+    person: Person, mailing: Context, app: FastAPI, database: Database
+) -> None:
+    settings = mailing.settings.model_copy(update={"rate_limit_sign_in": 6})
+    app.state.context = replace(mailing, settings=settings)
+    answers = []
+    for name in ("one", "two", "three"):
+        owner = await person(f"{name}@example.com", within=await add_workspace(database, name))
+        answers.append((await owner.post("/api/invitations", json=NEW | {"email": "Anna@example.org"})).status_code)
+    assert answers == [201, 201, 429]
+    assert await database.pool.fetchval("SELECT count(*) FROM invitations") == 2
 
 
 async def test_of_several_who_come_with_it_at_once_one_gets_in(

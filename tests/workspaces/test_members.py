@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
+from tests.pages.reading import Page
 from tests.people import add_person, add_workspace, signed_in
 from tests.workspaces.conftest import Person, id_of, noted
 
@@ -108,12 +109,12 @@ async def test_who_is_removed_sees_nothing_any_more_by_whatever_they_hold(
     await database.pool.execute("INSERT INTO memberships VALUES ($1, $2, 'viewer')", other, noor_id)
     async with signed_in(app, database, noor_id) as browser:
         await database.pool.execute("UPDATE sessions SET workspace_id = $1", workspace_id)
-        assert "Workspace default" in (await browser.get("/")).text
+        assert "Workspace default" in Page((await browser.get("/")).text).root.text
         gone = await mara.delete(f"/api/members/{noor_id}")
         assert (gone.status_code, gone.json()["email"]) == (200, "noor@example.com")
         assert (await noor.get("/api/workspace")).status_code == 401
         assert await database.pool.fetchval("SELECT count(*) FROM refresh_tokens WHERE revoked_at IS NULL") == 1
-        assert "Workspace other" in (await browser.get("/")).text
+        assert "Workspace other" in Page((await browser.get("/")).text).root.text
     assert (await mara.delete(f"/api/members/{noor_id}")).status_code == 404
 
 

@@ -22,6 +22,7 @@ _TYPE: Final = "at+jwt"
 _ISSUER: Final = "janus"
 _AUDIENCE: Final = "janus-api"
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub", "jti", "workspace", "family")
+_SKEW_S: Final = 10  # by which the clocks of two servers may differ
 _LONGEST: Final = 2_000  # ours have some 500 characters
 
 
@@ -71,7 +72,7 @@ def _read(token: str, secret_keys: tuple[str, ...]) -> tuple[uuid.UUID, uuid.UUI
         if key is None or header.get("typ") != _TYPE:
             return None
         claims = jwt.decode(
-            token, key, algorithms=[_ALGORITHM], audience=_AUDIENCE, issuer=_ISSUER,
+            token, key, algorithms=[_ALGORITHM], audience=_AUDIENCE, issuer=_ISSUER, leeway=_SKEW_S,
             options={"require": list(_REQUIRED)},
         )  # fmt: skip
         return uuid.UUID(claims["sub"]), uuid.UUID(claims["workspace"]), uuid.UUID(claims["family"])

@@ -1,4 +1,4 @@
-"""Clearing away what accounts leave behind: dead links, old sessions and tokens, registrations nobody confirmed."""
+"""Clearing away what accounts leave behind: what opens nothing any more, and registrations that nobody confirmed."""
 
 import asyncio
 import logging
@@ -15,6 +15,7 @@ _CLEARED: Final = (
     ("links", queries.CARE_LINKS),
     ("sessions", queries.CARE_SESSIONS),
     ("refresh tokens", queries.CARE_REFRESH_TOKENS),
+    ("invitations", queries.CARE_INVITATIONS),
     ("half-done registrations", queries.CARE_REGISTRATIONS),
 )
 

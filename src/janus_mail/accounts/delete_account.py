@@ -6,6 +6,7 @@ of programs that send, so it is deleted by itself, on its own page, where its na
 call by its handle, `default`, is the server's; it cannot be deleted and stays.
 """
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,12 +33,21 @@ class Hindrances:
 
 
 async def hindrances(connection: Connection, me: Me) -> Hindrances:
-    rows = await connection.fetch(queries.THEIR_WORKSPACES, me.user_id)
+    owned, alone = await left_to_nobody(connection, me.user_id)
     return Hindrances(
-        owned=[row["name"] for row in rows if row["last_owner"] and not row["alone"]],
-        alone=[row["name"] for row in rows if row["alone"] and not row["servers"]],
+        owned=owned,
+        alone=alone,
         last_administrator=me.person.administrator
         and not await connection.fetchval(queries.ANOTHER_ADMINISTRATOR, me.user_id),
+    )
+
+
+async def left_to_nobody(connection: Connection, user_id: uuid.UUID) -> tuple[list[str], list[str]]:
+    """The names of the workspaces without an owner but for them: those where others are, and those where nobody is."""
+    rows = await connection.fetch(queries.THEIR_WORKSPACES, user_id)
+    return (
+        [row["name"] for row in rows if row["last_owner"] and not row["alone"]],
+        [row["name"] for row in rows if row["alone"] and not row["servers"]],
     )
 
 
@@ -50,7 +60,8 @@ async def delete_account(context: Context, me: Me, current: str, code: str) -> N
         await connection.fetch(queries.HOLD_WORKSPACES, me.user_id)
         _refuse(await hindrances(connection, me))
         await queue_mail(connection, context, mails.account_deleted(me.person.email), lasts_s=mails.NOTICE_LASTS_S)
-        await erase_person(connection, me.actor, me.user_id)
+        named_in = await erase_person(connection, me.actor, me.user_id)
+    await context.list_cache.renew(*named_in)
 
 
 def _refuse(found: Hindrances) -> None:

@@ -21,8 +21,9 @@ def pseudonym(user_id: uuid.UUID) -> str:
     return f"erased-{user_id}@invalid"
 
 
-async def erase_person(connection: Connection, actor: Actor, user_id: uuid.UUID) -> None:
-    """Pseudonymise a person everywhere, in one transaction, and note that it was done.
+async def erase_person(connection: Connection, actor: Actor, user_id: uuid.UUID) -> set[uuid.UUID]:
+    """Pseudonymise a person everywhere, in one transaction, and note that it was done. The workspaces whose lists named
+    them: what is kept of those is to be renewed after the commit.
 
     Their row stays, so that what refers to it does; their sessions, programs, links, codes and places in workspaces
     are gone. Whoever calls has seen to it that no workspace loses its last owner. Raises `NotFound`.
@@ -33,13 +34,13 @@ async def erase_person(connection: Connection, actor: Actor, user_id: uuid.UUID)
     addresses = [email.lower(), *await connection.fetchval(queries.FORMER_ADDRESSES, user_id, email)]
     instead = pseudonym(user_id)
     await connection.execute(queries.BEGIN_ERASING)
-    await connection.execute(queries.ERASE_EVENTS, user_id, addresses, instead, timeout=_TIMEOUT_S)
+    events = await connection.fetch(queries.ERASE_EVENTS, user_id, addresses, instead, timeout=_TIMEOUT_S)
     for statement in queries.GONE_WITH_A_PERSON:
-        await connection.execute(statement, user_id)
+        await connection.execute(statement, user_id, timeout=_TIMEOUT_S)
     await connection.execute(queries.ERASE_USER, user_id, instead, ERASED_NAME)
     await connection.execute(queries.FORGET_INVITATIONS, addresses)
     for statement in queries.NAMED_IN_WORDS:
-        await connection.execute(statement, addresses, instead)
+        await connection.execute(statement, addresses, instead, timeout=_TIMEOUT_S)
     await connection.execute(queries.ERASE_AUDIT, user_id, addresses, instead, ERASED_NAME, timeout=_TIMEOUT_S)
     for address in addresses:
         said = orjson.dumps(address).decode()
@@ -47,3 +48,4 @@ async def erase_person(connection: Connection, actor: Actor, user_id: uuid.UUID)
     await connection.execute(queries.END_ERASING)
     by = Other(actor.kind, instead, user_id) if actor.actor_id == user_id else actor
     await record(connection, by, "person.erased", "user", user_id, workspace_id=None, name=instead)
+    return {row["workspace_id"] for row in events}

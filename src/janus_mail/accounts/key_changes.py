@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from janus_mail.accounts import queries_keys as queries
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.key_schemas import ApiKey, ApiKeyCreate, ApiKeyPatch
+from janus_mail.accounts.key_schemas import MAX_DAYS, ApiKey, ApiKeyCreate, ApiKeyPatch
 from janus_mail.accounts.permissions import scopes_may
 from janus_mail.audit.record import Actor, record
 from janus_mail.errors import Conflict, Detail, Forbidden, InvalidInput, NotFound
@@ -132,6 +132,7 @@ async def rotate(
 ) -> Made:
     """In a transaction: a successor that may do the same for as long as the old one was made for; that one ends after
     the overlap. Raises NotFound, Conflict (`key_is_over`, `already_rotated`)."""
+    await connection.execute(queries.LOCK_WORKSPACE, workspace_id)  # before the key: as who deletes the workspace does
     old = await _read(connection, queries.KEY_TO_CHANGE, workspace_id, key_id)
     if old.status != "active":
         raise Conflict("This key is over: make a new one.", code="key_is_over")
@@ -156,13 +157,16 @@ def digest_of(key: str) -> bytes:
 
 def _expiry(wanted: ApiKeyCreate) -> datetime | None:
     """Raises InvalidInput."""
-    if wanted.expires_in_days is None:
-        if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
-            raise _wrong("expires_at", "It would be over already: name a time to come.")
-        return wanted.expires_at
-    if wanted.expires_at is not None:
-        raise _wrong("expires_in_days", "Give either `expires_at` or `expires_in_days`.")
-    return datetime.now(UTC) + timedelta(days=wanted.expires_in_days)
+    now, at = datetime.now(UTC), wanted.expires_at
+    if wanted.expires_in_days is not None:
+        if at is not None:
+            raise _wrong("expires_in_days", "Give either `expires_at` or `expires_in_days`.")
+        return now + timedelta(days=wanted.expires_in_days)
+    if at is not None and at <= now:
+        raise _wrong("expires_at", "It would be over already: name a time to come.")
+    if at is not None and at > now + timedelta(days=MAX_DAYS):
+        raise _wrong("expires_at", f"Name a time within {MAX_DAYS:,} days, or none for a key that does not end.")
+    return at
 
 
 def _refuse_wider(caller: Caller, scopes: Sequence[str]) -> None:

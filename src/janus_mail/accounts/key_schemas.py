@@ -24,7 +24,8 @@ KeyName = Annotated[
     str,
     BeforeValidator(_trimmed),
     Field(
-        title="What it is for", min_length=1, max_length=MAX_NAME, examples=["shop"],
+        title="What it is for", description="In words; others may have the same.", min_length=1, max_length=MAX_NAME,
+        examples=["shop"],
         pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*$",
     ),
 ]  # fmt: skip
@@ -73,7 +74,10 @@ class ApiKeyCreate(BaseModel):
         examples=[["events:read", "events:write"]],
     )  # fmt: skip
     expires_at: AwareDatetime | None = Field(
-        None, title="When it ends", description="Null: never.", examples=["2027-11-21T09:00:00Z"]
+        None,
+        title="When it ends",
+        description=f"Within {MAX_DAYS:,} days; null: never.",
+        examples=["2027-11-21T09:00:00Z"],
     )
     expires_in_days: Annotated[int, Field(strict=True, ge=1, le=MAX_DAYS)] | None = Field(
         None, title="The same as days from now", description="Instead of `expires_at`.", examples=[90]

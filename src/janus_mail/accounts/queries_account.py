@@ -95,12 +95,13 @@ HOLD_WORKSPACES: Final = """
     ORDER BY w.id FOR UPDATE OF w
 """
 
-# `servers`: settings and commands call it by its handle. $1 user.
+# `servers`: settings and commands call it by its handle. An owner who cannot sign in is none. $1 user.
 THEIR_WORKSPACES: Final = """
     SELECT w.id, w.name, w.handle IS NOT NULL AS servers,
            m.role = 'owner' AND NOT EXISTS (
-               SELECT FROM memberships o WHERE o.workspace_id = w.id AND o.user_id <> $1 AND o.role = 'owner')
-               AS last_owner,
+               SELECT FROM memberships o JOIN users u ON u.id = o.user_id
+               WHERE o.workspace_id = w.id AND o.user_id <> $1 AND o.role = 'owner'
+                 AND u.disabled_at IS NULL AND u.erased_at IS NULL) AS last_owner,
            NOT EXISTS (SELECT FROM memberships o WHERE o.workspace_id = w.id AND o.user_id <> $1) AS alone
     FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
     WHERE m.user_id = $1

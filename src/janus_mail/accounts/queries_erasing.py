@@ -28,7 +28,7 @@ ERASE_EVENTS: Final = """
                                UNION
                                SELECT workspace_id FROM audit_log WHERE actor_id = $1 OR object_id = $1)
         ORDER BY id FOR NO KEY UPDATE)
-    UPDATE events SET created_by = $3 FROM theirs WHERE events.id = theirs.id
+    UPDATE events SET created_by = $3 FROM theirs WHERE events.id = theirs.id RETURNING workspace_id
 """
 
 GONE_WITH_A_PERSON: Final = (
@@ -37,6 +37,12 @@ GONE_WITH_A_PERSON: Final = (
     "DELETE FROM sessions WHERE user_id = $1",
     "DELETE FROM refresh_tokens WHERE user_id = $1",
     "DELETE FROM memberships WHERE user_id = $1",
+    # What they joined by: it may have gone to another address of theirs.
+    """
+    DELETE FROM invitations i USING audit_log a
+    WHERE a.object_id = $1 AND a.action = 'member.joined' AND i.workspace_id = a.workspace_id
+      AND i.accepted_at IS NOT NULL AND lower(i.email) = lower(a.after ->> 'invited_as')
+    """,
 )
 
 # $1 user, $2 address instead, $3 name instead.
@@ -64,7 +70,17 @@ NAMED_IN_WORDS: Final = (
     WHERE EXISTS (SELECT FROM unnest($1::text[]) AS a
                   WHERE lower(invited_by) = a OR right(lower(invited_by), length(a) + 2) = '(' || a || ')')
     """,
+    """
+    UPDATE audit_log SET after = jsonb_set(after, '{invited_by}', to_jsonb($2::text))
+    WHERE EXISTS (SELECT FROM unnest($1::text[]) AS a
+                  WHERE right(lower(after ->> 'invited_by'), length(a) + 2) = '(' || a || ')')
+    """,
     "UPDATE api_keys SET created_by = $2 WHERE lower(created_by) = ANY($1::text[])",
+    # «mara@example.com: import» too.
+    """
+    UPDATE suppressions SET source = $2 || substr(source, length(a) + 1) FROM unnest($1::text[]) AS a
+    WHERE lower(source) = a OR starts_with(lower(source), a || ':')
+    """,
     "UPDATE provider_incidents SET actor = $2 WHERE lower(actor) = ANY($1::text[])",
 )
 
@@ -77,7 +93,10 @@ ERASE_AUDIT: Final = """
                       WHEN object_id = $1 OR lower(object) = ANY($2::text[]) THEN $3 ELSE object END,
         before = CASE WHEN object_id = $1 AND before ? 'name' THEN jsonb_set(before, '{name}', to_jsonb($4::text))
                       ELSE before END,
-        after = CASE WHEN object_id = $1 AND after ? 'name' THEN jsonb_set(after, '{name}', to_jsonb($4::text))
+        after = CASE WHEN object_id = $1
+                     THEN after || CASE WHEN after ? 'name' THEN jsonb_build_object('name', $4::text) ELSE '{}' END
+                                || CASE WHEN after ? 'invited_as' THEN jsonb_build_object('invited_as', $3::text)
+                                        ELSE '{}' END
                      ELSE after END
     WHERE actor_id = $1 OR object_id = $1 OR lower(actor) = ANY($2::text[]) OR lower(object) = ANY($2::text[])
 """

@@ -190,6 +190,15 @@ CARE_REFRESH_TOKENS: Final = """
     RETURNING 1
 """
 
+# Long enough to be asked about. Without its right an invitation is not over: that may come back.
+CARE_INVITATIONS: Final = """
+    DELETE FROM invitations WHERE id IN (
+        SELECT id FROM invitations
+        WHERE least(accepted_at, revoked_at, expires_at) < clock_timestamp() - interval '30 days'
+        LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    RETURNING 1
+"""
+
 CARE_REGISTRATIONS: Final = """
     DELETE FROM users WHERE id IN (
         SELECT id FROM users

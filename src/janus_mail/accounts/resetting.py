@@ -38,7 +38,9 @@ async def may_ask(context: Context, email: str, *, address: str) -> str:
 async def send_reset(context: Context, email: str, *, address: str) -> None:
     """A link goes to the address if it has an account. Called when the answer is out, which tells nothing thereby."""
     try:
-        await charge_account(context, "mail", email)  # nobody's mailbox is to be filled by this
+        # Nobody's mailbox is to be filled by this. Each of these mails has a link that works, so whoever uses the tries
+        # up keeps the owner from nothing; other mails are counted apart.
+        await charge_account(context, "forgot", email)
     except TooManyRequests:
         return
     async with context.database.transaction() as connection:
@@ -79,8 +81,8 @@ async def find_reset(context: Context, secret: str) -> str:
 
 
 async def reset_password(context: Context, secret: str, password: str, *, address: str) -> uuid.UUID:
-    """Ends every session, refresh token and link of the person, and tells the address: who knew the old password may have
-    had the account's address changed to theirs, with a link that waits.
+    """Ends every session, refresh token and link of the person, and tells the address. A link may be somebody else's:
+    who knew the old password can have asked to change the account's address to theirs.
 
     Raises `NotFound` (`link_gone`), `InvalidInput` (`weak_password`); the link is not used by these.
     """

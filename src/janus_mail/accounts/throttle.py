@@ -32,7 +32,7 @@ def _a_third(context: Context) -> int:
 
 
 def _named(email: str) -> str:
-    """No address stands in Redis. Lowered one character for one, as PostgreSQL does that compares them: Python makes two
-    of «İ», and each way to spell an account would have tries of its own."""
+    """No address stands in Redis. Lowered one character for one, as PostgreSQL does, which compares them: Python makes
+    two of «İ», and each way to spell an account would have tries of its own."""
     lowered = "".join(character.lower()[0] for character in email.strip()[:MAX_ADDRESS_OCTETS])
     return sha256(lowered.encode("utf-8", "surrogatepass")).hexdigest()[:32]

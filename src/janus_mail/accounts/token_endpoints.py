@@ -17,7 +17,7 @@ from janus_mail.accounts.access import AnyCaller, address_of
 from janus_mail.accounts.own_account import MeAnswer, read_me
 from janus_mail.accounts.refresh_tokens import Issued, Origin, begin_family, exchange, revoke_token
 from janus_mail.accounts.second_factor import prove_code
-from janus_mail.accounts.sign_in import prove_password
+from janus_mail.accounts.sign_in import note_refused_code, prove_password, who_may_sign_in
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import record
 from janus_mail.errors import ApiError, InvalidInput, Unauthorized, UnsupportedMediaType
@@ -192,6 +192,9 @@ async def _sign_in(
     except Unauthorized as error:
         raise Unauthorized(error.message, code="invalid_grant") from None
     if proven.needs_code and not await prove_code(context, proven.user_id, code):
+        known = await who_may_sign_in(context, proven.user_id)
+        if known is not None:
+            await note_refused_code(context, known, address=origin.address)
         raise Unauthorized(
             "A code of the second factor is needed, as `totp`: this is none that was not used yet.",
             code="invalid_grant",

@@ -173,6 +173,8 @@ async def _read(request: Request) -> dict[str, str]:
             return {
                 name: value.encode(errors="replace").decode() for name, value in form.items() if isinstance(value, str)
             }
+    except UnicodeError:
+        raise InvalidForm({"__all__": ["Send the form in UTF-8."]}) from None
     except HTTPException as error:
         if error.status_code != 400:
             raise

@@ -148,14 +148,3 @@ def set_columns(table: str, key: Sequence[str], columns: Sequence[str]) -> str:
 
 # Somebody with an account, by their address $1.
 PERSON: Final = "SELECT id FROM users WHERE lower(email) = lower($1) AND erased_at IS NULL"
-
-# Workspaces that would have no owner without the person $1; held until the transaction ends.
-SOLE_OWNER_OF: Final = """
-    SELECT w.name FROM workspaces w JOIN memberships m ON m.workspace_id = w.id
-    WHERE m.user_id = $1 AND m.role = 'owner'
-      AND NOT EXISTS (SELECT FROM memberships o
-                      WHERE o.workspace_id = w.id AND o.role = 'owner' AND o.user_id <> $1)
-      -- the server's own may be without one
-      AND (w.handle IS NULL OR EXISTS (SELECT FROM memberships o WHERE o.workspace_id = w.id AND o.user_id <> $1))
-    ORDER BY w.name FOR UPDATE OF w
-"""

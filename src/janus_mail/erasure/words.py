@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import orjson
 
+from janus_mail.content.addresses import unicode_domain
+
 # RFC 2606: an address that nobody can have, so that a mail to it goes nowhere.
 _DOMAIN: Final = "erased.invalid"
 ERASED: Final = "erased"
@@ -26,7 +28,9 @@ class Eraser:
 
     def __init__(self, address: str, pseudonym: str) -> None:
         self.address, self.pseudonym = address, pseudonym
-        forms = dict.fromkeys((address, quote(address, safe="")))
+        local, _, domain = address.rpartition("@")
+        written = f"{local}@{unicode_domain(domain)}"  # as people do; the address is in wire form
+        forms = dict.fromkeys(form for one in (address, written) for form in (one, quote(one, safe="")))
         pattern = f"{_BEFORE}(?:{'|'.join(map(re.escape, forms))}){_BEHIND}"
         self._pattern = re.compile(pattern, re.IGNORECASE)
         self._octets = re.compile(pattern.encode(), re.IGNORECASE)

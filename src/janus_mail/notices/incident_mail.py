@@ -1,7 +1,8 @@
 """One mail to a workspace's owners when one of its providers stops taking mail, through another of its providers.
 
 It is an event of the workspace as any other, so that it is sent, seen and kept like one. Accepting it is remembered
-under the incident's id: a worker that dies in between, or two at once, make no second mail.
+under the incident's id: a worker that dies in between, or two at once, make no second mail. Where the workspace cannot
+send it, the server's own mail goes to each owner, in the transaction that notes it.
 """
 
 import asyncio
@@ -59,31 +60,34 @@ class IncidentMail:
         """Tell of what has happened since the last time."""
         rows = await self._context.database.pool.fetch(queries.UNTOLD, _least_id(), ENOUGH_S, _MOST)
         for row in rows:
+            owners = [
+                one["email"] for one in await self._context.database.pool.fetch(queries.OWNERS, row["workspace_id"])
+            ]
             try:
-                event_id = None if row["lately"] else await self._tell(row)
-            except ApiError as error:  # another worker tells at this moment, or the workspace may not send it
-                if error.code == "idempotency_key_in_use":
+                event_id = await self._by_the_workspace(row, owners)
+            except ApiError as error:
+                if error.code == "idempotency_key_in_use":  # another worker tells at this moment
                     continue
-                _log.warning("owners could not be told of an incident of %s: %s", row["provider_id"], error.code)
+                _log.warning("a workspace may not tell of an incident of %s: %s", row["provider_id"], error.code)
                 event_id = None
-            await self._context.database.pool.execute(queries.TOLD, row["id"], row["workspace_id"], event_id)
+            await self._told(row, owners, event_id)
 
-    async def _tell(self, incident: asyncpg.Record) -> uuid.UUID | None:
-        """The event that tells them, or null where there is nobody or no way."""
-        context, workspace_id = self._context, incident["workspace_id"]
-        owners = [row["email"] for row in await context.database.pool.fetch(queries.OWNERS, workspace_id)]
-        if not owners:
-            return None
-        stand_in = await context.database.pool.fetchrow(
-            queries.STAND_IN, workspace_id, incident["provider_id"], incident["sandbox"]
+    async def _by_the_workspace(self, incident: asyncpg.Record, owners: Sequence[str]) -> uuid.UUID | None:
+        """The event that tells them, or null where there is nobody or no other provider. Raises `ApiError`."""
+        stand_in = await self._context.database.pool.fetchrow(
+            queries.STAND_IN, incident["workspace_id"], incident["provider_id"], incident["sandbox"]
         )
-        if stand_in is not None:
-            return await self._through(stand_in, incident, owners)
-        if can_mail(context.settings):
-            async with context.database.transaction() as connection:
-                for owner in owners:
-                    await queue_mail(connection, context, _mail(incident, owner, context.settings), lasts_s=_OF_USE_S)
-        return None
+        return await self._through(stand_in, incident, owners) if owners and stand_in is not None else None
+
+    async def _told(self, incident: asyncpg.Record, owners: Sequence[str], event_id: uuid.UUID | None) -> None:
+        """Note it; whoever does so first, where no event tells them, tells them by the server's own mail."""
+        context = self._context
+        async with context.database.transaction() as connection:
+            first = await connection.fetchval(queries.TOLD, incident["id"], incident["workspace_id"], event_id)
+            if first is None or event_id is not None or not can_mail(context.settings):
+                return
+            for owner in owners:
+                await queue_mail(connection, context, _mail(incident, owner, context.settings), lasts_s=_OF_USE_S)
 
     async def _through(self, stand_in: asyncpg.Record, incident: asyncpg.Record, owners: Sequence[str]) -> uuid.UUID:
         caller = Caller(

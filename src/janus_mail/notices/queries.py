@@ -2,20 +2,20 @@
 
 from typing import Final
 
-# Where a circuit opened that was closed, because it failed or refused us, and nobody was told yet. What a person did
-# they know, and a rest that a provider asks for ends by itself. `lately`: its owners heard of it a moment ago.
+# Where a circuit opened that was closed, because it failed or refused us, and nobody was told yet, nor of one shortly
+# before it. What a person did they know, and a rest that a provider asks for ends by itself.
 # $1 the least id that one of the last hour can have, $2 seconds for which one mail is enough, $3 how many.
 UNTOLD: Final = """
     SELECT i.id, i.workspace_id, i.provider_id, i.sender_domain, i.cause, i.reason, i.at, p.name, p.sandbox,
-           w.name AS workspace,
-           EXISTS (
-               SELECT FROM incident_notices n JOIN provider_incidents told ON told.id = n.incident_id
-               WHERE told.provider_id = i.provider_id AND told.sender_domain = i.sender_domain
-                 AND n.event_id IS NOT NULL AND n.created_at > clock_timestamp() - $2 * interval '1 second') AS lately
+           w.name AS workspace
     FROM provider_incidents i JOIN providers p ON p.id = i.provider_id JOIN workspaces w ON w.id = i.workspace_id
     WHERE i.id >= $1 AND i.at > clock_timestamp() - interval '1 hour' AND i.state = 'open'
       AND i.cause IN ('failures', 'broken') AND p.deleted_at IS NULL
       AND NOT EXISTS (SELECT FROM incident_notices n WHERE n.incident_id = i.id)
+      AND NOT EXISTS (
+          SELECT FROM incident_notices n JOIN provider_incidents told ON told.id = n.incident_id
+          WHERE told.provider_id = i.provider_id AND told.sender_domain = i.sender_domain
+            AND n.created_at > i.at - $2 * interval '1 second')
       AND NOT EXISTS (
           SELECT FROM provider_incidents b
           WHERE b.provider_id = i.provider_id AND b.sender_domain = i.sender_domain AND b.number = i.number - 1
@@ -43,8 +43,8 @@ STAND_IN: Final = """
     ORDER BY p.position, p.id LIMIT 1
 """
 
-# $1 incident, $2 workspace, $3 the mail's event, null where nobody could be mailed.
+# Of several who tell at once, one notes it. $1 incident, $2 workspace, $3 the mail's event, null where none was made.
 TOLD: Final = """
     INSERT INTO incident_notices (incident_id, workspace_id, event_id) VALUES ($1, $2, $3)
-    ON CONFLICT (incident_id) DO NOTHING
+    ON CONFLICT (incident_id) DO NOTHING RETURNING incident_id
 """

@@ -39,7 +39,7 @@ _LABELS: Final[Mapping[str, str]] = {
     "name": "Name",
     "email": "New address",
     "email_current": "Password",
-    "password_current": "Password of now",
+    "password_current": "Current password",
     "password_new": "New password",
     "factor_current": "Password",
     "delete_current": "Password",

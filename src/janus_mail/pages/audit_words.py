@@ -8,11 +8,10 @@ from janus_mail.oversight.schemas import AuditEntryOut
 
 # {} is the object's name in quotes, with a space before it, or nothing. What is not here is said by `_by_its_name`.
 DID: Final[Mapping[str, str]] = {
-    "account.administrator_changed": "changed whether{} administers the server",
     "account.changed": "changed the account{}",
     "account.confirmed": "confirmed the address of the account{}",
-    "account.disabled": "closed the account{}",
-    "account.enabled": "opened the account{} again",
+    "account.disabled": "disabled the account{}",
+    "account.enabled": "enabled the account{} again",
     "account.made": "made the account{}",
     "account.registered": "made the account{}",
     "account.renamed": "changed their name",
@@ -31,7 +30,7 @@ DID: Final[Mapping[str, str]] = {
     "key.changed": "changed the API key{}",
     "key.created": "made the API key{}",
     "key.revoked": "revoked the API key{}",
-    "key.rotated": "renewed the API key{}",
+    "key.rotated": "rotated the API key{}",
     "mailbox.emptied": "emptied the mailbox",
     "member.added": "added the member{}",
     "member.joined": "joined the workspace",
@@ -42,7 +41,7 @@ DID: Final[Mapping[str, str]] = {
     "password.changed": "changed the password",
     "password.link_made": "made a link that sets a new password for{}",
     "password.reset": "set a new password",
-    "password.reset_asked": "asked for a new password",
+    "password.reset_asked": "asked for a new password for{}",
     "person.erased": "erased a person",
     "provider.changed": "changed the provider{}",
     "provider.created": "added the provider{}",
@@ -54,7 +53,7 @@ DID: Final[Mapping[str, str]] = {
     "route.reordered": "put the route in another order",
     "secrets.rotated": "sealed the settings of all providers with the newest key",
     "second_factor.codes_renewed": "made new recovery codes",
-    "second_factor.switched_off": "switched the second factor off",
+    "second_factor.switched_off": "switched the second factor of{} off",
     "second_factor.switched_on": "switched the second factor on",
     "session.begun": "signed in",
     "session.ended": "signed out",
@@ -74,6 +73,17 @@ DID: Final[Mapping[str, str]] = {
     "workspace.paused": "paused all sending",
     "workspace.resumed": "resumed sending",
 }
+# What people do to themselves, where that reads otherwise.
+DID_TO_ONESELF: Final[Mapping[str, str]] = {
+    "account.confirmed": "confirmed their address",
+    "account.made": "made their account",
+    "account.registered": "made their account",
+    "email.changed": "changed their address",
+    "member.added": "became a member",
+    "second_factor.switched_off": "switched the second factor off",
+    "session.revoked": "ended a session of their own",
+    "sessions.ended": "signed out everywhere",
+}
 _MOST_IN_A_SENTENCE: Final = 60  # characters of a value; the table has all of it
 _NONE: Final = "none"
 
@@ -89,8 +99,7 @@ class Field:
 
 def did(entry: AuditEntryOut) -> str:
     """What was done, in words that follow who did it; what changed, where it is a single thing."""
-    name = f" “{entry.object.name}”" if entry.object.name else ""
-    sentence = DID[entry.action].format(name) if entry.action in DID else _by_its_name(entry, name)
+    sentence = _sentence(entry)
     fields = changes(entry)
     if len(fields) == 1 and entry.before and entry.after:
         only = fields[0]
@@ -103,6 +112,14 @@ def changes(entry: AuditEntryOut) -> list[Field]:
     """Field by field, as it was and as it is."""
     before, after = entry.before or {}, entry.after or {}
     return [Field(name, _said(before.get(name)), _said(after.get(name))) for name in {**before, **after}]
+
+
+def _sentence(entry: AuditEntryOut) -> str:
+    actor, thing = entry.actor, entry.object
+    if entry.action in DID_TO_ONESELF and (thing.name == actor.label or thing.id == actor.id is not None):
+        return DID_TO_ONESELF[entry.action]
+    name = f" “{thing.name}”" if thing.name else ""
+    return DID[entry.action].format(name) if entry.action in DID else _by_its_name(entry, name)
 
 
 def _by_its_name(entry: AuditEntryOut, name: str) -> str:

@@ -8,7 +8,7 @@ from janus_mail.models.states import Role
 ROLES: Final[Mapping[str, tuple[str, str]]] = {
     Role.OWNER: ("Owner", "everything: providers, members, keys and settings too"),
     Role.EDITOR: ("Editor", "schedules, changes, cancels and pauses mail; keeps the list of suppressed addresses"),
-    Role.VIEWER: ("Viewer", "sees all of it and changes nothing"),
+    Role.VIEWER: ("Viewer", "sees mail, members and how mail goes out; changes nothing"),
 }
 SCOPES: Final[Mapping[str, tuple[str, str]]] = {
     "events:read": ("See mail", "Events, messages, suppressions and how the workspace stands."),

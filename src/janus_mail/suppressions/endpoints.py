@@ -1,6 +1,6 @@
 """The routes of a workspace's suppressions: parse, call, answer."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from fastapi import Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -15,6 +15,7 @@ from janus_mail.suppressions.read import SuppressionFilters
 from janus_mail.suppressions.schemas import ImportAnswer, Suppression, SuppressionsAdd, SuppressionsAdded
 from janus_mail.web.context import ContextDep
 from janus_mail.web.errors import responses
+from janus_mail.web.forms import read_utf8_form
 from janus_mail.web.idempotency import REPLAYED, Once
 from janus_mail.web.pages_of import Page, PageQuery
 from janus_mail.web.routes import api_router
@@ -46,6 +47,7 @@ _CSV_EXAMPLE = (
     "address,reason,since,source,message_id\r\n"
     "ann@example.com,hard_bounce,2026-11-21T12:00:00Z,SendGrid,0199f2b8-6d0c-7a3e-9f5b-2f6f1d1c9a02\r\n"
 )
+_MOST_OCTETS_A_FIELD: Final = 1024 * 1024
 _CSV: dict[str, Any] = {"schema": {"type": "string"}, "example": _CSV_EXAMPLE}
 _IMPORT_BODY: dict[str, Any] = {
     "required": True,
@@ -72,11 +74,14 @@ async def _csv_body(request: Request) -> bytes:
     body = await request.body()  # kept, for the idempotency key is read together with it
     if kind == "text/csv":
         return body
-    async with request.form(max_files=1, max_fields=1) as form:
+    form = await read_utf8_form(request, max_files=1, max_fields=1, max_part_size=_MOST_OCTETS_A_FIELD)
+    try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise InvalidInput("Send the file in the field `file`.", code="missing_fields")
         return await file.read()
+    finally:
+        await form.close()
 
 
 @router.get("", summary="List suppressed addresses", dependencies=[Depends(refuse_unknown_filters(SuppressionFilters))])

@@ -15,7 +15,7 @@ from janus_mail.web.context import Context
 from janus_mail.workspaces import queries
 from janus_mail.workspaces import queries_invitations as invitation_queries
 from janus_mail.workspaces.invitations import Offer, find_offer
-from janus_mail.workspaces.places import MAX_PLACES, Somebody
+from janus_mail.workspaces.places import Somebody, hold_person
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ async def join(context: Context, somebody: Somebody, secret: str) -> uuid.UUID:
     """Into the workspace, as the person who is signed in, whatever their address; its id.
 
     Raises NotFound (`invitation_gone`), Conflict (`already_a_member`, `too_many_workspaces`; `has_account` where the
-    invitation is to make an account).
+    invitation is to make an account), Unauthorized where their account was erased meanwhile.
     """
     offer = await _offer(context, secret)
     if offer.workspace_id is None:
@@ -49,8 +49,7 @@ async def join(context: Context, somebody: Somebody, secret: str) -> uuid.UUID:
     user_id = somebody.person.user_id
     async with context.database.transaction() as connection:
         await _hold(connection, offer)
-        if await connection.fetchval(queries.COUNT_PLACES, user_id) >= MAX_PLACES:
-            raise Conflict(f"A person is in up to {MAX_PLACES} workspaces.", code="too_many_workspaces")
+        await hold_person(connection, user_id)
         await _enter(connection, somebody, offer, user_id, offer.workspace_id)
     return offer.workspace_id
 

@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 from janus_mail.accounts.callers import Caller
 from janus_mail.accounts.links import public_address
 from janus_mail.accounts.system_mail import can_mail, queue_mail
+from janus_mail.accounts.throttle import charge_account
 from janus_mail.audit.record import Actor, record
 from janus_mail.errors import Conflict, Forbidden, NotFound, TooManyRequests
 from janus_mail.models.states import Role
@@ -157,7 +158,7 @@ async def _make(
 ) -> Invited:
     workspace_id = workspace[0] if workspace else None
     mailed = can_mail(context.settings)
-    await _refuse_too_many(connection, workspace_id, email, mailed=mailed)
+    await _refuse_too_many(context, connection, workspace_id, email, mailed=mailed)
     await connection.execute(queries.REPLACE_INVITATION, workspace_id, email)
     secret, invitation_id = secrets.token_urlsafe(_SECRET_OCTETS), uuid7()
     await connection.fetchrow(
@@ -175,8 +176,11 @@ async def _make(
     return Invited(invitation_id, None, mailed=True)
 
 
-async def _refuse_too_many(connection: Connection, workspace_id: uuid.UUID | None, email: str, *, mailed: bool) -> None:
-    """Raises Conflict (`too_many_invitations`); TooManyRequests, so that nobody is pestered through us."""
+async def _refuse_too_many(
+    context: Context, connection: Connection, workspace_id: uuid.UUID | None, email: str, *, mailed: bool
+) -> None:
+    """Raises Conflict (`too_many_invitations`); TooManyRequests, so that nobody is pestered through us, from one
+    workspace or from many."""
     [standing] = await connection.fetch(queries.OPEN_INVITATIONS, workspace_id, email, _REST_S)
     if standing["many"] >= MAX_OPEN:
         message = f"Up to {MAX_OPEN} invitations stand open at a time: withdraw some."
@@ -184,6 +188,8 @@ async def _refuse_too_many(connection: Connection, workspace_id: uuid.UUID | Non
     if mailed and (standing["rests_s"] or 0) > 0:
         message = f"{email} was invited a moment ago. Wait a minute before the next mail."
         raise TooManyRequests(message, retry_after_s=standing["rests_s"])
+    if mailed:
+        await charge_account(context, "mail", email)
 
 
 def _refuse_closed(context: Context, email: str, *, known: bool) -> None:

@@ -56,15 +56,17 @@ async def remove_member(context: Context, caller: Caller, user_id: uuid.UUID) ->
     return gone
 
 
-async def hold_workspace(connection: Connection, caller: Caller) -> None:
-    """From here to the end of the transaction nobody else changes who is in it; a person's right to is asked again,
-    for it may have gone while they waited. Raises NotFound, Forbidden."""
-    if await connection.fetchrow(queries.LOCK_WORKSPACE, caller.workspace_id) is None:
+async def hold_workspace(connection: Connection, caller: Caller) -> asyncpg.Record:
+    """The workspace: from here to the end of the transaction nobody else changes who is in it; a person's right to is
+    asked again, for it may have gone while they waited. Raises NotFound, Forbidden."""
+    workspace = await connection.fetchrow(queries.LOCK_WORKSPACE, caller.workspace_id)
+    if workspace is None:
         raise NotFound("The workspace is gone.")
     if caller.person is not None:
         role = await connection.fetchval(queries.ROLE, caller.workspace_id, caller.person.user_id)
         if role != Role.OWNER:
             raise Forbidden("You are no owner of this workspace any more.", code="insufficient_role")
+    return workspace
 
 
 async def require_an_owner(connection: Connection, workspace_id: uuid.UUID, gone: Role) -> None:

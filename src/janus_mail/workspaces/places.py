@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from uuid_utils.compat import uuid7
@@ -17,7 +17,7 @@ from janus_mail.web import idempotency
 from janus_mail.web.context import Context
 from janus_mail.web.idempotency import OnceOnly
 from janus_mail.workspaces import queries
-from janus_mail.workspaces.members import require_an_owner
+from janus_mail.workspaces.members import hold_workspace, require_an_owner
 from janus_mail.workspaces.schemas import Place, WorkspaceCreate
 
 MAX_PLACES: Final = 100  # that one person is in
@@ -70,6 +70,8 @@ async def create_workspace(
 
     `within`: the workspace whose caller sends `once`. Raises Conflict (`too_many_workspaces`, and for the key).
     """
+    if once:  # what one made is nothing for the others of that workspace
+        once = replace(once, route=f"{once.route} {actor.actor_id}")
     async with context.database.transaction() as connection:
         kept = await idempotency.begin(connection, within, once) if once and within else None
         if kept is not None and kept.resource_id is not None:
@@ -84,10 +86,7 @@ async def add_workspace(
     connection: Connection, actor: Actor, owner_id: uuid.UUID, wanted: WorkspaceCreate
 ) -> uuid.UUID:
     """The same in a transaction."""
-    if not await connection.fetch(queries.LOCK_PERSON, owner_id):
-        raise Unauthorized("This account is gone.")
-    if await connection.fetchval(queries.COUNT_PLACES, owner_id) >= MAX_PLACES:
-        raise Conflict(f"A person is in up to {MAX_PLACES} workspaces.", code="too_many_workspaces")
+    await hold_person(connection, owner_id)
     workspace_id = uuid7()
     await connection.execute(
         queries.INSERT_WORKSPACE, workspace_id, wanted.name, wanted.timezone, wanted.from_email
@@ -98,6 +97,17 @@ async def add_workspace(
         after=wanted.model_dump(exclude_none=True),
     )  # fmt: skip
     return workspace_id
+
+
+async def hold_person(connection: Connection, user_id: uuid.UUID) -> None:
+    """Who is to come into one more; until the transaction ends they come into no other, and are not erased.
+
+    Raises Unauthorized where they are erased, Conflict (`too_many_workspaces`).
+    """
+    if not await connection.fetch(queries.LOCK_PERSON, user_id):
+        raise Unauthorized("This account is gone.")
+    if await connection.fetchval(queries.COUNT_PLACES, user_id) >= MAX_PLACES:
+        raise Conflict(f"A person is in up to {MAX_PLACES} workspaces.", code="too_many_workspaces")
 
 
 async def switch(context: Context, session_id: uuid.UUID, user_id: uuid.UUID, workspace_id: uuid.UUID) -> None:
@@ -133,23 +143,18 @@ async def delete_workspace(context: Context, caller: Caller, typed_name: str) ->
     """With everything of it, for good. What is leaving at this moment leaves.
 
     Raises InvalidInput where the name was not typed as it is, Conflict for the workspace `default`, Forbidden for who
-    is no person.
+    is no person, or no owner any more.
     """
     person_of(caller)
     workspace_id = caller.workspace_id
     async with context.database.transaction() as connection:
-        row = await connection.fetchrow(queries.LOCK_WORKSPACE, workspace_id)
-        if row is None:
-            raise NotFound("The workspace is gone.")
+        row = await hold_workspace(connection, caller)
         if row["handle"] == _UNDELETABLE:
             raise Conflict("The workspace “default” belongs to the server and stays.", code="default_workspace")
         if typed_name.strip() != row["name"]:
             raise InvalidInput(f"Type the workspace’s name as it is: {row['name']}", code="wrong_name")
         await control.pause(connection, workspace_id)
-        await record(
-            connection, caller, "workspace.deleted", "workspace", workspace_id, workspace_id=workspace_id,
-            name=row["name"],
-        )  # fmt: skip
+        await _note_deletion(connection, caller, row["name"], workspace_id)
     # Much at once would hold up everybody; what a crash leaves is paused, and can be deleted again.
     for statement in (queries.DELETE_MESSAGES, queries.DELETE_EVENTS):
         while await context.database.pool.fetchval(statement, workspace_id, _AT_ONCE) == _AT_ONCE:
@@ -158,4 +163,12 @@ async def delete_workspace(context: Context, caller: Caller, typed_name: str) ->
         for statement in queries.DELETE_LOOSE:
             await connection.execute(statement, workspace_id)
         await connection.execute(queries.DELETE_WORKSPACE, workspace_id)
+        # In the server's log: nobody reads that of the workspace any more.
+        await _note_deletion(connection, caller, row["name"], None)
     await context.list_cache.renew(workspace_id)
+
+
+async def _note_deletion(connection: Connection, caller: Caller, name: str, log: uuid.UUID | None) -> None:
+    await record(
+        connection, caller, "workspace.deleted", "workspace", caller.workspace_id, workspace_id=log, name=name
+    )  # fmt: skip

@@ -26,7 +26,7 @@ INSERT_WORKSPACE: Final = "INSERT INTO workspaces (id, name, timezone, from_emai
 
 # -- whose they are
 
-# One person's creations take turns, so that none is over the limit. $1 user.
+# One person's steps into workspaces take turns, so that none is over the limit. $1 user.
 LOCK_PERSON: Final = "SELECT FROM users WHERE id = $1 AND erased_at IS NULL FOR NO KEY UPDATE"
 COUNT_PLACES: Final = "SELECT count(*) FROM memberships WHERE user_id = $1"
 
@@ -72,10 +72,11 @@ HAS_OWNER: Final = """
                    WHERE m.workspace_id = $1 AND m.role = 'owner' AND u.disabled_at IS NULL AND u.erased_at IS NULL)
 """
 
-# What programs hold for somebody in this workspace. $1 workspace, $2 user.
+# What programs hold for somebody in this workspace; those that have gone on to another of theirs live on there.
+# $1 workspace, $2 user.
 REVOKE_TOKENS: Final = """
     UPDATE refresh_tokens SET revoked_at = clock_timestamp()
-    WHERE workspace_id = $1 AND user_id = $2 AND revoked_at IS NULL
+    WHERE workspace_id = $1 AND user_id = $2 AND revoked_at IS NULL AND used_at IS NULL
 """
 
 # -- deletion, a little at a time. $1 workspace, $2 at most so many.
@@ -110,8 +111,13 @@ _SUPERVISED: Final = """
 """
 ALL_WORKSPACES: Final = f"{_SUPERVISED} ORDER BY w.created_at, w.id"
 
-# $1 id, handle or name; of several with the name none is meant.
-WORKSPACES_CALLED: Final = f"{_SUPERVISED} WHERE w.id::text = $1 OR w.handle = $1 OR w.name = $1 LIMIT 2"
+# $1 id, else handle, else name, which a team gives itself and may choose to be another's id; of several with the name
+# none is meant.
+WORKSPACES_CALLED: Final = f"""{_SUPERVISED}
+    WHERE w.id::text = $1 OR w.handle = $1 OR w.name = $1
+    ORDER BY CASE WHEN w.id::text = $1 THEN 0 WHEN w.handle = $1 THEN 1 ELSE 2 END
+    FETCH FIRST ROW WITH TIES
+"""
 USER_CALLED: Final = """
     SELECT id FROM users WHERE lower(email) = lower($1) AND confirmed_at IS NOT NULL AND erased_at IS NULL
 """

@@ -5,8 +5,9 @@ from typing import Final
 # Who invites, and those who accept, take turns where there is no workspace's row to hold.
 LOCK_SERVER: Final = "SELECT pg_advisory_xact_lock(hashtext('janus.invitations'))"
 
-# It stands while whoever made it may still invite: an owner, or for a place on the server an administrator. The audit
-# log says who that was; its entry was written right after the invitation, so that it is near in the order of ids.
+# It stands while whoever made it may still invite: an owner, or for a place on the server an administrator; and what a
+# key made until that is revoked, not when it merely ends, as it does after a rotation. The audit log says who that was;
+# its entry was written right after the invitation, so that it is near in the order of ids.
 _STANDS: Final = """
     i.accepted_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > clock_timestamp()
     AND NOT EXISTS (
@@ -16,7 +17,9 @@ _STANDS: Final = """
         WHERE made.actor_kind = 'user' AND NOT EXISTS (
             SELECT FROM users u LEFT JOIN memberships m ON m.user_id = u.id AND m.workspace_id = i.workspace_id
             WHERE u.id = made.actor_id AND u.disabled_at IS NULL AND u.erased_at IS NULL
-              AND CASE WHEN i.workspace_id IS NULL THEN u.administrator ELSE m.role = 'owner' END))
+              AND CASE WHEN i.workspace_id IS NULL THEN u.administrator ELSE m.role = 'owner' END)
+           OR made.actor_kind = 'api_key' AND EXISTS (
+            SELECT FROM api_keys k WHERE k.id = made.actor_id AND k.revoked_at IS NOT NULL))
 """
 
 # $1 id, $2 workspace, $3 address, $4 role, $5 digest, $6 who invites, $7 seconds.

@@ -50,7 +50,9 @@ Name = Annotated[
     ),
 ]  # fmt: skip
 Email = Annotated[
-    str, AfterValidator(_address), Field(title="Address", max_length=320, examples=["noor@northwind.example"])
+    str,
+    AfterValidator(_address),
+    Field(title="Address", description="Who is invited.", max_length=320, examples=["noor@northwind.example"]),
 ]
 TimeZone = Annotated[
     str,
