@@ -176,3 +176,22 @@ async def test_where_nobody_can_be_mailed_nothing_is_scheduled(shop: Workshop, c
     await add_incident(shop, first, 1, "open", "failures")
     await IncidentMail(context).tick()
     assert await shop.database.pool.fetchval("SELECT count(*) FROM events") == 0
+
+
+async def test_where_all_of_a_route_fails_owners_hear_as_soon_as_one_takes_mail(
+    shop: Workshop, context: Context
+) -> None:
+    first, second = await shop.provider("Amazon SES"), await shop.provider("SendGrid")
+    await add_person(shop.database, "mara@example.org", workspace_id=shop.workspace_id)
+    await add_incident(shop, first, 1, "open", "failures")
+    await shop.database.pool.execute(
+        """INSERT INTO circuits (provider_id, sender_domain, workspace_id, state, number, trips, reason, since)
+           VALUES ($1, '', $2, 'open', 1, 1, 'down', clock_timestamp())""",
+        second, shop.workspace_id,
+    )  # fmt: skip
+    telling = IncidentMail(context)
+    await telling.tick()
+    assert await notices(shop.database) == []
+    await shop.database.pool.execute("UPDATE circuits SET state = 'closed'")
+    await telling.tick()
+    assert await told(shop)

@@ -21,6 +21,7 @@ _MADE: Final[dict[int | str, dict[str, Any]]] = {
     **responses(409),
     201: {"description": "The key, this once.", "headers": REPLAYED},
 }
+_ROTATED: Final[dict[int | str, dict[str, Any]]] = {**responses(409), 201: {"description": "The key, this once."}}
 _USUAL: Final = Rotation()
 
 
@@ -57,7 +58,7 @@ async def delete_key(context: ContextDep, caller: WriteKeys, key_id: KeyId) -> A
         return await key_changes.revoke(connection, caller, caller.workspace_id, key_id)
 
 
-@router.post("/keys/{key_id}/rotate", status_code=201, summary="Rotate an API key", responses=_MADE)
+@router.post("/keys/{key_id}/rotate", status_code=201, summary="Rotate an API key", responses=_ROTATED)
 async def rotate_key(
     context: ContextDep, caller: WriteKeys, key_id: KeyId, wanted: Rotation = _USUAL
 ) -> ApiKeyMade:  # fmt: skip

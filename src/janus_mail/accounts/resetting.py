@@ -95,7 +95,6 @@ async def reset_password(context: Context, secret: str, password: str, *, addres
         if await connection.fetchval(queries.STORE_DIGEST, user["id"], digest) is None:
             raise link_gone()
         await end_everything(connection, user["id"])
-        await connection.execute(queries_account.FORGET_LINKS, user["id"])
         actor = Other(ActorKind.USER, user["email"], user["id"], address)
         await record(
             connection, actor, "password.reset", "user", user["id"], workspace_id=None, name=user["email"]
@@ -107,9 +106,10 @@ async def reset_password(context: Context, secret: str, password: str, *, addres
 
 
 async def end_everything(connection: Connection, user_id: uuid.UUID) -> None:
-    """Every session and refresh token of the person; with these their access tokens."""
+    """Every session and refresh token of the person, with these their access tokens, and every link that waits."""
     await connection.execute(queries.END_SESSIONS, user_id)
     await connection.execute(queries.END_REFRESH_TOKENS, user_id)
+    await connection.execute(queries_account.FORGET_LINKS, user_id)
 
 
 async def note_link(connection: Connection, actor: Actor, user: asyncpg.Record) -> None:

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 _STEP_S: Final = 30
 _STEPS_OFF: Final = (-1, 0, 1)  # a clock may be wrong by so many, and a code takes its time to be typed
-_RECOVERY_OCTETS: Final = 10  # 80 bits, 16 letters
+_RECOVERY_OCTETS: Final = 15  # 120 bits, 24 letters (OWASP ASVS 2.6.2: at least 112 bits)
 _GROUP: Final = 4
 _LONGEST: Final = 100  # of what is typed
 # A wrong code is one of a million, three of which are right: so many tries would take years.

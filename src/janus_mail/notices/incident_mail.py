@@ -29,7 +29,7 @@ from janus_mail.web.idempotency import once_only
 
 TAG: Final = "janus-incident"
 ENOUGH_S: Final = 15 * 60.0  # a provider that comes and goes is one mail in so long
-_MOST: Final = 20
+_MOST: Final = 200
 _KEEP_S: Final = 86_400
 _OF_USE_S: Final = 86_400  # later than that a mail about it tells nothing
 
@@ -65,6 +65,8 @@ class IncidentMail:
             ]
             try:
                 event_id = await self._by_the_workspace(row, owners)
+                if event_id is None and owners and not can_mail(self._context.settings):
+                    continue  # within the hour another provider may take mail again
             except ApiError as error:
                 if error.code == "idempotency_key_in_use":  # another worker tells at this moment
                     continue

@@ -200,7 +200,9 @@ def too_many(standing: Standing) -> TooManyRequests:
     bucket, reset_s = standing.bucket, standing.reset_s
     whose = f" {bucket.whose}" if bucket.whose else ""
     per = "a minute" if bucket.per_s == _MINUTE_S else f"in {bucket.per_s / _MINUTE_S:g} minutes"
-    again = "1 second" if reset_s == 1 else f"{reset_s:,} seconds"
+    again = "1 second" if reset_s == 1 else f"{reset_s} seconds"
+    if reset_s >= 2 * _MINUTE_S:
+        again = f"{math.ceil(reset_s / _MINUTE_S)} minutes"
     return TooManyRequests(
         f"Too many requests{whose}: at most {bucket.limit:,} {per}. Try again in {again}.", retry_after_s=reset_s
     )

@@ -23,6 +23,7 @@ _INVITED: Final[dict[int | str, dict[str, Any]]] = {
     **responses(409),
     201: {"description": "The invitation stands.", "headers": REPLAYED},
 }
+_AGAIN: Final[dict[int | str, dict[str, Any]]] = {**responses(409), 201: {"description": "The new one stands."}}
 
 
 @router.get("/members", summary="List the members")
@@ -74,7 +75,7 @@ async def post_invitation(
 
 
 @router.post(
-    "/invitations/{invitation_id}/resend", status_code=201, summary="Send an invitation again", responses=_INVITED
+    "/invitations/{invitation_id}/resend", status_code=201, summary="Send an invitation again", responses=_AGAIN
 )
 async def resend_invitation(context: ContextDep, caller: WriteMembers, invitation_id: InvitationId) -> InvitationMade:
     """A new one, with a new link, takes its place; within a minute of the last mail: 429."""
