@@ -21,7 +21,7 @@ from cryptography.fernet import Fernet
 from benchmarks.checks import check_arrivals, check_message_ids, check_records
 from benchmarks.ledger import Ledger
 from benchmarks.letters import Letter
-from janus_mail.accounts.keys import create_key
+from janus_mail.keys.key import create_key
 from janus_mail.routing.create import create_provider
 from janus_mail.routing.seed import seed_workspace
 from janus_mail.storage.child_process import start_child, stop_children

@@ -18,9 +18,9 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts import passwords
-from janus_mail.accounts.keys import create_key
 from janus_mail.app import create_app
+from janus_mail.gate import passwords
+from janus_mail.keys.key import create_key
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
 from janus_mail.storage.embedded import EmbeddedPostgres, EmbeddedRedis

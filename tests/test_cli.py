@@ -17,7 +17,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from janus_mail import cli
-from janus_mail.accounts.keys import create_key, prove_key
+from janus_mail.keys.key import create_key, prove_key
 from janus_mail.routing.create import create_provider
 from janus_mail.storage.database import Database
 from janus_mail.storage.folder_lock import FolderLock

@@ -13,9 +13,9 @@ import pytest
 from fastapi import FastAPI
 
 from janus_mail import cli
-from janus_mail.accounts.passwords import verify_password
-from janus_mail.accounts.registering import register
 from janus_mail.accounts.sessions import open_session, prove_session
+from janus_mail.gate.passwords import verify_password
+from janus_mail.gate.registering import register
 from janus_mail.storage.database import Database
 from janus_mail.storage.folder_lock import FolderLock
 from tests.accounts.mailing import GOOD, set_up

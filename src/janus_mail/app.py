@@ -7,20 +7,20 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from janus_mail import pages
-from janus_mail.accounts import key_endpoints as keys
-from janus_mail.accounts import token_endpoints as tokens
-from janus_mail.accounts.set_up import say_set_up
 from janus_mail.compat import form_api
 from janus_mail.delivery import crash_points
 from janus_mail.erasure import endpoints as erasure
 from janus_mail.events import endpoints as events
 from janus_mail.feedback import endpoints as feedback
+from janus_mail.gate.set_up import say_set_up
+from janus_mail.keys import endpoints as keys
 from janus_mail.oversight import endpoints as oversight
 from janus_mail.routing import endpoints as routing
 from janus_mail.routing.environment import keep_environment_provider
 from janus_mail.settings import Settings, load_settings
 from janus_mail.suppressions import endpoints as suppressions
 from janus_mail.telemetry import logs
+from janus_mail.tokens import endpoints as tokens
 from janus_mail.web import docs, health
 from janus_mail.web.body_limit import KIB, MIB, BodyLimit, Limit
 from janus_mail.web.client_address import ClientAddress

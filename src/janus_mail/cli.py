@@ -186,7 +186,7 @@ def init(
 @config.command("check")
 def config_check() -> None:
     """Show every setting, secrets masked, and whether PostgreSQL, Redis and mail of our own can be used."""
-    from janus_mail.accounts.system_mail_check import check_system_mail
+    from janus_mail.notices.system_mail_check import check_system_mail
     from janus_mail.storage.check import check_postgres, check_redis
     from janus_mail.storage.data_folder import named_or_running
 

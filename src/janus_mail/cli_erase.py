@@ -62,11 +62,11 @@ async def _erase_recipient(
     """Raises `ApiError`."""
     from pydantic import ValidationError
 
-    from janus_mail.accounts.queries_keys import WORKSPACE_CALLED
     from janus_mail.audit.actors import COMMAND
     from janus_mail.erasure.recipient import erase_recipient
     from janus_mail.erasure.schemas import ErasureRequest
     from janus_mail.errors import InvalidInput, NotFound
+    from janus_mail.keys.queries import WORKSPACE_CALLED
 
     try:
         wanted = ErasureRequest(email=email, unsuppress=unsuppress)

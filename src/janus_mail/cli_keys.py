@@ -24,8 +24,8 @@ def keys_create(
     ] = None,
 ) -> None:
     """Make an API key and print it, this once."""
-    from janus_mail.accounts.keys import create_key
     from janus_mail.accounts.permissions import ALL_SCOPES
+    from janus_mail.keys.key import create_key
 
     ends = datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days is not None else None
     with settings_with_database() as settings:
@@ -43,7 +43,7 @@ def keys_create(
 @keys.command("list")
 def keys_list(workspace: Workspace = "default") -> None:
     """Show the keys, newest first: prefix, name, scopes, when made, last used, and how they end or ended."""
-    from janus_mail.accounts.keys import list_keys
+    from janus_mail.keys.key import list_keys
 
     with settings_with_database() as settings:
         for key in with_database(settings, lambda db: list_keys(db, workspace=workspace)):
@@ -62,7 +62,7 @@ def keys_rotate(
     overlap_hours: Annotated[int, typer.Option(min=0, max=720, help="For so long the old one still opens.")] = 24,
 ) -> None:
     """Make a key that takes another's place, and print it, this once."""
-    from janus_mail.accounts.keys import rotate_key
+    from janus_mail.keys.key import rotate_key
 
     with settings_with_database() as settings:
         typer.echo(
@@ -75,7 +75,7 @@ def keys_rotate(
 @keys.command("revoke")
 def keys_revoke(prefix: Prefix, workspace: Workspace = "default") -> None:
     """Refuse a key from now on."""
-    from janus_mail.accounts.keys import revoke_key
+    from janus_mail.keys.key import revoke_key
 
     with settings_with_database() as settings:
         with_database(settings, lambda db: revoke_key(db, workspace=workspace, prefix=prefix))

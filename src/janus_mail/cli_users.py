@@ -97,7 +97,7 @@ def administrator(
 @users.command("set-up-link")
 def set_up_link() -> None:
     """Print the link that makes the first account, once, within a day. It replaces the one before."""
-    from janus_mail.accounts.set_up import set_up_link as make
+    from janus_mail.gate.set_up import set_up_link as make
 
     with settings_with_database() as settings:
         typer.echo(with_database(settings, lambda db: make(db, _with_address(settings))))

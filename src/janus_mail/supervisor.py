@@ -10,9 +10,9 @@ from contextlib import ExitStack
 import asyncpg
 import typer
 
-from janus_mail.accounts.keys import create_key, prove_key
-from janus_mail.accounts.set_up import set_up_link
 from janus_mail.errors import Conflict
+from janus_mail.gate.set_up import set_up_link
+from janus_mail.keys.key import create_key, prove_key
 from janus_mail.processes import (
     CannotStart,
     Child,

@@ -17,8 +17,6 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker as ArqWorker
 from redis.asyncio import Redis
 
-from janus_mail.accounts.care import care_daily
-from janus_mail.accounts.system_mail_work import SystemMailWork
 from janus_mail.availability.admission import Admission
 from janus_mail.availability.allowances import Allowances
 from janus_mail.availability.circuits import Circuits, CircuitTimes
@@ -40,7 +38,9 @@ from janus_mail.delivery.rollup import roll_up
 from janus_mail.delivery.send import Sender
 from janus_mail.feedback import sns
 from janus_mail.feedback.work import FeedbackWork
+from janus_mail.gate.care import care_daily
 from janus_mail.notices.incident_mail import IncidentMail
+from janus_mail.notices.system_mail_work import SystemMailWork
 from janus_mail.providers.http_network import HttpNetwork
 from janus_mail.providers.smtp_opening import SmtpTimeouts
 from janus_mail.providers.timeouts import HttpTimeouts, Timeouts

@@ -10,8 +10,8 @@ from typing import Any, Final
 import httpx
 from fastapi import FastAPI
 
-from janus_mail.accounts.links import make_link
-from janus_mail.accounts.passwords import digest_password
+from janus_mail.gate.links import make_link
+from janus_mail.gate.passwords import digest_password
 from janus_mail.models.states import LinkPurpose, Role
 from janus_mail.storage.database import Database
 from tests.delivery.conftest import Workshop

@@ -6,8 +6,8 @@ import httpx
 import pyotp
 
 from janus_mail.accounts import second_factor
-from janus_mail.accounts.passwords import digest_password
 from janus_mail.audit.actors import SYSTEM
+from janus_mail.gate.passwords import digest_password
 from janus_mail.models.states import LinkPurpose
 from janus_mail.storage.secrets import SecretBox
 from tests.accounts.audit_cases import OWNER, PASSWORD, Stage, case, simple

@@ -6,8 +6,8 @@ import pytest
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from janus_mail.accounts import passwords
-from janus_mail.accounts.passwords import verify_password
+from janus_mail.gate import passwords
+from janus_mail.gate.passwords import verify_password
 
 
 class Counting(Argon2Hasher):

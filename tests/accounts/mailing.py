@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from janus_mail.accounts.system_mail import SystemMail, opened
+from janus_mail.notices.system_mail import SystemMail, opened
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
 from janus_mail.web.context import Context

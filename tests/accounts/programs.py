@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from janus_mail.accounts import passwords
+from janus_mail.gate import passwords
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
 from tests.people import add_person

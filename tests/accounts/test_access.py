@@ -16,8 +16,8 @@ from janus_mail.accounts.access import (
     anonymous_caller,
     caller_for_token,
 )
-from janus_mail.accounts.keys import create_key, revoke_key
 from janus_mail.app import create_app
+from janus_mail.keys.key import create_key, revoke_key
 from janus_mail.models.states import ActorKind
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Database

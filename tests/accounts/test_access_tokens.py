@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 
-from janus_mail.accounts import access_tokens
-from janus_mail.accounts.access_tokens import issue_access_token
+from janus_mail.tokens import access_tokens
+from janus_mail.tokens.access_tokens import issue_access_token
 from tests.accounts.programs import Program, mara, program, quick_passwords
 from tests.conftest import TEST_KEY
 

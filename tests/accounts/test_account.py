@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts import account, second_factor
-from janus_mail.accounts.access_tokens import prove_access_token
 from janus_mail.accounts.account import Me
 from janus_mail.accounts.delete_account import delete_account
 from janus_mail.accounts.erase_person import pseudonym
@@ -21,13 +20,14 @@ from janus_mail.accounts.own_sessions import (
     list_programs,
     list_sessions,
 )
-from janus_mail.accounts.refresh_tokens import Issued, Origin, begin_family, exchange
 from janus_mail.accounts.sessions import open_session, prove_session
-from janus_mail.accounts.sign_in import prove_password
 from janus_mail.accounts.user_agents import in_words
 from janus_mail.errors import ApiError, Conflict, InvalidInput, NotFound, Unauthorized
+from janus_mail.gate.sign_in import prove_password
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
+from janus_mail.tokens.access_tokens import prove_access_token
+from janus_mail.tokens.refresh_tokens import Issued, Origin, begin_family, exchange
 from janus_mail.web.context import Context
 from tests.accounts.programs import MARA, PASSWORD, QUICK, quick_passwords
 from tests.people import add_person, add_workspace

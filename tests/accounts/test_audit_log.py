@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.keys import create_key
 from janus_mail.audit.actors import COMMAND, SYSTEM, Other
 from janus_mail.audit.record import record
+from janus_mail.keys.key import create_key
 from janus_mail.models.states import ActorKind, Role
 from janus_mail.storage.database import Database
 from tests.people import add_person, add_workspace, signed_in

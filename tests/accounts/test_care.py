@@ -4,7 +4,7 @@ import uuid
 
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.care import care
+from janus_mail.gate.care import care
 from janus_mail.storage.database import Database
 
 

@@ -9,11 +9,11 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.erase_person import ERASED_NAME, erase_person, pseudonym
-from janus_mail.accounts.links import make_link
 from janus_mail.accounts.sessions import open_session, prove_session
 from janus_mail.audit.actors import COMMAND, Other
 from janus_mail.audit.record import record
 from janus_mail.errors import NotFound
+from janus_mail.gate.links import make_link
 from janus_mail.models.states import ActorKind, LinkPurpose
 from janus_mail.storage.database import Database
 from tests.people import add_person

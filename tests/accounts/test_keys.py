@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from janus_mail.accounts.keys import create_key, list_keys, prove_key, revoke_key, rotate_key
 from janus_mail.accounts.permissions import ALL_SCOPES
 from janus_mail.errors import Conflict, InvalidInput, NotFound
+from janus_mail.keys.key import create_key, list_keys, prove_key, revoke_key, rotate_key
 from janus_mail.storage.database import Database
 
 pytestmark = pytest.mark.usefixtures("workspace_id")

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from janus_mail.accounts import key_changes
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.key_schemas import ApiKeyCreate
-from janus_mail.accounts.keys import create_key
 from janus_mail.errors import Forbidden
+from janus_mail.keys import changes as key_changes
+from janus_mail.keys.key import create_key
+from janus_mail.keys.schemas import ApiKeyCreate
 from janus_mail.models.states import ActorKind
 from janus_mail.storage.database import Database
 from janus_mail.web.context import Context

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from janus_mail.accounts.links import Link, find_link, make_link, public_address, take_link
+from janus_mail.gate.links import Link, find_link, make_link, public_address, take_link
 from janus_mail.models.states import LinkPurpose
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Connection, Database

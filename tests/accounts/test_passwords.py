@@ -11,9 +11,9 @@ import pytest
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from janus_mail.accounts import passwords
-from janus_mail.accounts.passwords import check_new_password, check_password, digest_password, verify_password
 from janus_mail.errors import InvalidInput, TooManyRequests
+from janus_mail.gate import passwords
+from janus_mail.gate.passwords import check_new_password, check_password, digest_password, verify_password
 from tests.accounts.counting import Counting
 from tests.accounts.mailing import GOOD
 

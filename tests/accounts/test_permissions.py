@@ -13,8 +13,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
 from janus_mail.accounts.access import allow
-from janus_mail.accounts.keys import create_key
 from janus_mail.accounts.permissions import ALL_SCOPES, RULES, Action, role_may, scopes_may
+from janus_mail.keys.key import create_key
 from janus_mail.models.states import Role
 from janus_mail.pages import visit
 from janus_mail.storage.database import Database

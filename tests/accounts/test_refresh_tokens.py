@@ -12,12 +12,12 @@ import pytest
 from fastapi import FastAPI
 
 from janus_mail.accounts import second_factor
-from janus_mail.accounts.refresh_tokens import Origin, exchange
 from janus_mail.audit.actors import SYSTEM
 from janus_mail.errors import Unauthorized
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
 from janus_mail.storage.secrets import SecretBox
+from janus_mail.tokens.refresh_tokens import Origin, exchange
 from janus_mail.workspaces.queries import DELETE_MEMBER, REVOKE_TOKENS
 from tests.accounts.blocked import until_blocked
 from tests.accounts.programs import MARA, PASSWORD, Program, mara, program, quick_passwords

@@ -10,10 +10,12 @@ from asyncpg.pool import PoolConnectionProxy
 from fastapi import FastAPI
 
 from janus_mail.accounts.account import confirm_new_email
-from janus_mail.accounts.care import care
-from janus_mail.accounts.links import make_link
-from janus_mail.accounts.passwords import digest_password, verify_password
-from janus_mail.accounts.registering import (
+from janus_mail.accounts.sessions import open_session, prove_session
+from janus_mail.errors import ApiError, Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests
+from janus_mail.gate.care import care
+from janus_mail.gate.links import make_link
+from janus_mail.gate.passwords import digest_password, verify_password
+from janus_mail.gate.registering import (
     Registered,
     confirm,
     find_unconfirmed,
@@ -21,9 +23,7 @@ from janus_mail.accounts.registering import (
     prove_registrant,
     register,
 )
-from janus_mail.accounts.resetting import find_reset, may_ask, reset_password, send_reset
-from janus_mail.accounts.sessions import open_session, prove_session
-from janus_mail.errors import ApiError, Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests
+from janus_mail.gate.resetting import find_reset, may_ask, reset_password, send_reset
 from janus_mail.models.states import LinkPurpose
 from janus_mail.storage.database import Database
 from janus_mail.web.context import Context

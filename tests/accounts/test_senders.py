@@ -2,8 +2,8 @@
 
 import pytest
 
-from janus_mail.accounts.senders import check_sender
 from janus_mail.errors import InvalidInput
+from janus_mail.workspaces.senders import check_sender
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import uuid
 import pytest
 from fastapi import FastAPI
 
-from janus_mail.accounts.registering import register
-from janus_mail.accounts.set_up import is_set_up, say_set_up, set_up_link
-from janus_mail.accounts.set_up import set_up as make_first
 from janus_mail.errors import Conflict, InvalidInput, NotFound
+from janus_mail.gate.registering import register
+from janus_mail.gate.set_up import is_set_up, say_set_up, set_up_link
+from janus_mail.gate.set_up import set_up as make_first
 from janus_mail.storage.database import Database
 from janus_mail.web.context import Context
 from tests.accounts.mailing import GOOD, set_up

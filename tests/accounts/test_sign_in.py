@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from janus_mail.accounts.passwords import digest_password
 from janus_mail.accounts.sessions import open_session
-from janus_mail.accounts.sign_in import Proven, begin_session, prove_password
 from janus_mail.errors import ApiError, TooManyRequests, Unauthorized
+from janus_mail.gate.passwords import digest_password
+from janus_mail.gate.sign_in import Proven, begin_session, prove_password
 from janus_mail.storage.database import Database
 from janus_mail.web.context import Context
 from tests.accounts.counting import Counting

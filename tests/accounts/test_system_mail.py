@@ -12,12 +12,12 @@ from typing import NamedTuple, cast
 
 import pytest
 
-from janus_mail.accounts.queries_people import CLAIM_MAIL
-from janus_mail.accounts.system_mail import SystemMail, can_mail, queue_mail, worded
-from janus_mail.accounts.system_mail_check import check_system_mail
-from janus_mail.accounts.system_mail_work import SystemMailWork
 from janus_mail.availability.allowances import Allowances
 from janus_mail.availability.provider_book import ProviderBook
+from janus_mail.notices.queries import CLAIM_MAIL
+from janus_mail.notices.system_mail import SystemMail, can_mail, queue_mail, worded
+from janus_mail.notices.system_mail_check import check_system_mail
+from janus_mail.notices.system_mail_work import SystemMailWork
 from janus_mail.providers.timeouts import Timeouts
 from janus_mail.routing.create import create_provider
 from janus_mail.settings import Settings

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from janus_mail.accounts.keys import create_key
 from janus_mail.compat import form_api
+from janus_mail.keys.key import create_key
 from janus_mail.routing.create import create_provider
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Database

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from janus_mail.accounts.keys import create_key
+from janus_mail.keys.key import create_key
 from janus_mail.routing.seed import seed_workspace
 from janus_mail.storage.database import Database
 from janus_mail.worker import WorkerProcess

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.keys import create_key
+from janus_mail.keys.key import create_key
 from janus_mail.storage.database import Database
 
 EVENT: dict[str, Any] = {

@@ -12,11 +12,11 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.keys import create_key
-from janus_mail.accounts.usage import count_month, fitting, over_month, read_usage
 from janus_mail.events import batch
+from janus_mail.keys.key import create_key
 from janus_mail.storage.database import Database
 from janus_mail.web.limiter import Limiter
+from janus_mail.workspaces.usage import count_month, fitting, over_month, read_usage
 from tests.events.conftest import EVENT
 
 LATER = EVENT | {"expected_sent_at": "in 2 days"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from janus_mail.accounts.keys import create_key
+from janus_mail.keys.key import create_key
 from janus_mail.models.states import FINAL
 from janus_mail.routing.create import create_provider
 from janus_mail.routing.seed import seed_workspace

@@ -5,7 +5,7 @@ import shlex
 import pytest
 from fastapi import FastAPI
 
-from janus_mail.accounts.keys import prove_key
+from janus_mail.keys.key import prove_key
 from janus_mail.models.states import Role
 from janus_mail.pages.role_words import SCOPES
 from janus_mail.storage.database import Database

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from janus_mail.accounts.passwords import digest_password
-from janus_mail.accounts.set_up import set_up_link
+from janus_mail.gate.passwords import digest_password
+from janus_mail.gate.set_up import set_up_link
 from janus_mail.pages.cookies import CSRF, HALF_SIGNED_IN, SESSION
 from janus_mail.storage.database import Database
 from janus_mail.web.context import Context

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 from fastapi import FastAPI
 
-from janus_mail.accounts.passwords import digest_password
+from janus_mail.gate.passwords import digest_password
 from janus_mail.pages.cookies import CSRF, HALF_SIGNED_IN, SESSION
 from janus_mail.storage.database import Database
 from tests.accounts.mailing import BOX, GOOD, set_up

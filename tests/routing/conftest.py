@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.keys import create_key
+from janus_mail.keys.key import create_key
 from janus_mail.routing.create import create_provider
 from janus_mail.routing.seed import seed_development
 from janus_mail.settings import Settings

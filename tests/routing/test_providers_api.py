@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.keys import create_key
 from janus_mail.errors import Conflict, InvalidInput
+from janus_mail.keys.key import create_key
 from janus_mail.routing.create import create_provider
 from janus_mail.routing.seed import seed_workspace
 from janus_mail.storage.secrets import SecretBox

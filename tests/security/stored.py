@@ -11,8 +11,8 @@ import asyncpg
 import httpx
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.keys import create_key
 from janus_mail.accounts.sessions import open_session
+from janus_mail.keys.key import create_key
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
 from tests.pages.gallery import Gallery

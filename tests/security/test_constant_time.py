@@ -12,8 +12,8 @@ import httpx
 from fastapi import FastAPI
 
 import janus_mail
-from janus_mail.accounts.keys import create_key, prove_key
 from janus_mail.feedback.hooks import Hooks
+from janus_mail.keys.key import create_key, prove_key
 from janus_mail.storage.database import Database
 from tests.security.asking import ask
 
@@ -22,8 +22,8 @@ _SECRET: Final = re.compile(r"(?i)(token|digest|secret|signature|password|passwd
 _NOT_ONE: Final = re.compile(r"(_at|_ids?|_seconds|_names?|_kind|_url|_count|_fields?|_length|Str|[A-Z]{2,})$")
 # (file, comparison) → why nothing can be learned from how long it takes.
 NO_SECRETS: Final = {
-    ("accounts/sign_in.py", "password_digest not in (None, user['password_digest'])"): "both are out of the table",
-    ("accounts/token_endpoints.py", "user['password_digest'] != proven.password_digest"): "both are out of the table",
+    ("gate/sign_in.py", "password_digest not in (None, user['password_digest'])"): "both are out of the table",
+    ("tokens/endpoints.py", "user['password_digest'] != proven.password_digest"): "both are out of the table",
     ("feedback/hooks.py", "(self.kind, self._token, self._sealed) == (kind, token.encode(), sealed)"): "both are",
     ("pages/typed_form.py", "name not in secret"): "a field's name",
     ("routing/audited.py", "name in secret"): "a field's name",

@@ -10,10 +10,10 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.access_tokens import issue_access_token
-from janus_mail.accounts.keys import create_key
+from janus_mail.keys.key import create_key
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
+from janus_mail.tokens.access_tokens import issue_access_token
 from tests.conftest import TEST_KEY
 from tests.pages.gallery import Gallery
 from tests.pages.reading import Page

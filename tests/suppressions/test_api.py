@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from janus_mail.accounts.keys import create_key
+from janus_mail.keys.key import create_key
 from janus_mail.storage.database import Database
 from tests.events.conftest import Schedule
 from tests.suppressions.conftest import Suppress, rows

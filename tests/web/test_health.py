@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from janus_mail.accounts.keys import create_key
 from janus_mail.app import create_app
+from janus_mail.keys.key import create_key
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
 from tests.conftest import NewDatabase

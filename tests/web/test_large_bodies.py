@@ -11,9 +11,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from janus_mail.accounts import access, keys
-from janus_mail.accounts.keys import create_key, revoke_key
+from janus_mail.accounts import access
 from janus_mail.events import endpoints as events
+from janus_mail.keys import key as keys
+from janus_mail.keys.key import create_key, revoke_key
 from janus_mail.routing import endpoints as routing
 from janus_mail.storage.database import Database
 from janus_mail.suppressions import endpoints as suppressions

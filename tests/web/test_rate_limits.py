@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from janus_mail.accounts import access
-from janus_mail.accounts.keys import create_key, prove_key
 from janus_mail.errors import TooManyRequests
+from janus_mail.keys.key import create_key, prove_key
 from janus_mail.storage.database import Database
 from janus_mail.web.limiter import Limiter
 from janus_mail.web.rate_limits import charge

@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.access_tokens import issue_access_token
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
+from janus_mail.tokens.access_tokens import issue_access_token
 from tests.conftest import TEST_KEY
 from tests.people import add_person
 

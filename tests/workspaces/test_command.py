@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.keys import create_key, list_keys, prove_key
+from janus_mail.keys.key import create_key, list_keys, prove_key
 from janus_mail.storage.database import Database
 from tests.people import add_person
 from tests.test_cli import Janus, janus, named

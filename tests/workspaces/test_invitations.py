@@ -11,10 +11,10 @@ from fastapi import FastAPI
 
 from janus_mail.accounts.callers import Person as Who
 from janus_mail.accounts.erase_person import erase_person
-from janus_mail.accounts.system_mail import opened
 from janus_mail.audit.actors import COMMAND
 from janus_mail.errors import Conflict, Forbidden, NotFound, Unauthorized
 from janus_mail.models.states import Role
+from janus_mail.notices.system_mail import opened
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
 from janus_mail.web.context import Context

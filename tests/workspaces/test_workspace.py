@@ -8,7 +8,7 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from janus_mail.accounts.keys import create_key
+from janus_mail.keys.key import create_key
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Database
 from tests.compat.conftest import sandboxes

@@ -10,16 +10,16 @@ from fastapi import BackgroundTasks, Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from janus_mail.accounts import queries
-from janus_mail.accounts.access_tokens import looks_like_one, prove_access_token
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.keys import ProvenKey, prove_key, touch
 from janus_mail.accounts.permissions import RULES, Action
 from janus_mail.errors import Unauthorized
+from janus_mail.keys.key import ProvenKey, prove_key, touch
 from janus_mail.models.states import ActorKind, Role
 from janus_mail.settings import is_loopback
 from janus_mail.storage.database import CONNECTION_LOST
 from janus_mail.telemetry.boot_clock import boot_clock_s
 from janus_mail.telemetry.logs import bind
+from janus_mail.tokens.access_tokens import looks_like_one, prove_access_token
 from janus_mail.web.client_address import through_proxy
 from janus_mail.web.context import Context, ContextDep, context_of
 from janus_mail.web.rate_limits import charge_caller, charge_refused

@@ -8,19 +8,20 @@ import asyncpg
 
 from janus_mail.accounts import account_mails as mails
 from janus_mail.accounts import queries_account as queries
-from janus_mail.accounts import queries_people, second_factor
+from janus_mail.accounts import second_factor
 from janus_mail.accounts.callers import Person
-from janus_mail.accounts.links import find_link, make_link, take_link
-from janus_mail.accounts.passwords import check_new_password, digest_password
-from janus_mail.accounts.registering import link_gone, read_email, read_name
 from janus_mail.accounts.second_factor import prove_code
-from janus_mail.accounts.sign_in import prove_password
-from janus_mail.accounts.system_mail import can_mail, queue_mail
-from janus_mail.accounts.throttle import charge_account
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import record
 from janus_mail.errors import Conflict, Detail, InvalidInput, Unauthorized
+from janus_mail.gate import queries as queries_people
+from janus_mail.gate.links import find_link, make_link, take_link
+from janus_mail.gate.passwords import check_new_password, digest_password
+from janus_mail.gate.registering import link_gone, read_email, read_name
+from janus_mail.gate.sign_in import prove_password
+from janus_mail.gate.throttle import charge_account
 from janus_mail.models.states import ActorKind, LinkPurpose
+from janus_mail.notices.system_mail import can_mail, queue_mail
 from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context
 

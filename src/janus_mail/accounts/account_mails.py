@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from janus_mail.accounts.links import public_address
-from janus_mail.accounts.system_mail import SystemMail, worded
+from janus_mail.gate.links import public_address
+from janus_mail.notices.system_mail import SystemMail, worded
 from janus_mail.settings import Settings
 
 NOTICE_LASTS_S: Final = 259_200.0  # a notice is worth sending for three days

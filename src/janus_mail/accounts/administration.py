@@ -10,7 +10,7 @@ from datetime import datetime
 
 import asyncpg
 
-from janus_mail.accounts import queries_account, queries_people
+from janus_mail.accounts import queries_account
 from janus_mail.accounts import queries_administration as queries
 from janus_mail.accounts.account_mails import (
     NOTICE_LASTS_S,
@@ -18,15 +18,16 @@ from janus_mail.accounts.account_mails import (
     reset_by_administrator,
     second_factor_changed,
 )
-from janus_mail.accounts.queries_usage import SCHEDULED_THIS_MONTH
-from janus_mail.accounts.registering import read_email
-from janus_mail.accounts.resetting import GIVEN_LASTS_S, end_everything, note_link, reset_link
 from janus_mail.accounts.second_factor import switch_off
-from janus_mail.accounts.system_mail import can_mail, queue_mail
 from janus_mail.audit.record import Actor, record
 from janus_mail.errors import Conflict, NotFound
+from janus_mail.gate import queries as queries_people
+from janus_mail.gate.registering import read_email
+from janus_mail.gate.resetting import GIVEN_LASTS_S, end_everything, note_link, reset_link
+from janus_mail.notices.system_mail import can_mail, queue_mail
 from janus_mail.storage.database import Connection, Database
 from janus_mail.web.context import Context
+from janus_mail.workspaces.queries_usage import SCHEDULED_THIS_MONTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from janus_mail.accounts import account_mails as mails
 from janus_mail.accounts import queries_account as queries
 from janus_mail.accounts.account import Me, prove_me_twice
 from janus_mail.accounts.erase_person import erase_person
-from janus_mail.accounts.system_mail import queue_mail
 from janus_mail.errors import Conflict
+from janus_mail.notices.system_mail import queue_mail
 from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context
 

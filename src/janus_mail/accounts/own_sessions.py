@@ -6,12 +6,12 @@ from datetime import datetime
 
 from janus_mail.accounts import queries_account as queries
 from janus_mail.accounts.account import Me
-from janus_mail.accounts.refresh_tokens import end_family
 from janus_mail.accounts.sessions import close_session
 from janus_mail.accounts.user_agents import in_words
 from janus_mail.audit.record import record
 from janus_mail.errors import NotFound
 from janus_mail.storage.database import Database
+from janus_mail.tokens.refresh_tokens import end_family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

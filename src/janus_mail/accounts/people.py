@@ -7,13 +7,13 @@ from typing import Any
 
 import asyncpg
 
-from janus_mail.accounts import queries_people as queries
-from janus_mail.accounts.passwords import check_new_password, digest_password
-from janus_mail.accounts.registering import make_account, read_email, read_name
-from janus_mail.accounts.resetting import GIVEN_LASTS_S, end_everything, note_link, reset_link
 from janus_mail.audit.actors import COMMAND
 from janus_mail.audit.record import record
 from janus_mail.errors import Conflict, NotFound
+from janus_mail.gate import queries
+from janus_mail.gate.passwords import check_new_password, digest_password
+from janus_mail.gate.registering import make_account, read_email, read_name
+from janus_mail.gate.resetting import GIVEN_LASTS_S, end_everything, note_link, reset_link
 from janus_mail.models.states import Role
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Connection, Database

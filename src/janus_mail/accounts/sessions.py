@@ -9,7 +9,7 @@ from typing import Final
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.callers import Caller, Person
-from janus_mail.accounts.queries_sessions import INSERT_SESSION, PROVE_SESSION, REVOKE_SESSION, TOUCH_SESSION
+from janus_mail.accounts.queries import INSERT_SESSION, PROVE_SESSION, REVOKE_SESSION, TOUCH_SESSION
 from janus_mail.models.states import ActorKind, Role
 from janus_mail.storage.database import Connection, Database
 

@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Sequence
 
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.usage import over_minute, over_month
 from janus_mail.delivery.crash_points import reached
 from janus_mail.events.answers import EventOut
 from janus_mail.events.attachments import read_files
@@ -18,6 +17,7 @@ from janus_mail.telemetry import metrics
 from janus_mail.web import idempotency
 from janus_mail.web.context import Context
 from janus_mail.web.idempotency import OnceOnly
+from janus_mail.workspaces.usage import over_minute, over_month
 
 
 async def accept(context: Context, caller: Caller, event: EventCreate) -> EventOut:

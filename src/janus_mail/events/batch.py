@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Sequence
 
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.usage import Refusals, over_minute, over_month
 from janus_mail.errors import ApiError, Detail, InvalidInput
 from janus_mail.events.accept import announce
 from janus_mail.events.answers import BatchAnswer, BatchItem, BatchRefusal
@@ -20,6 +19,7 @@ from janus_mail.storage.database import Connection
 from janus_mail.web import idempotency
 from janus_mail.web.context import Context
 from janus_mail.web.idempotency import OnceOnly
+from janus_mail.workspaces.usage import Refusals, over_minute, over_month
 
 MAX_MESSAGES = 100_000
 

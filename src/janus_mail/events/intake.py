@@ -12,7 +12,6 @@ import asyncpg
 import orjson
 from cachetools import LRUCache
 
-from janus_mail.accounts.usage import Refusals, over_month
 from janus_mail.errors import NotFound, TooManyRequests
 from janus_mail.events import bulk, queries
 from janus_mail.events.rows import NewEvent, NewFile
@@ -20,6 +19,7 @@ from janus_mail.events.understand import Facts, KnownProvider
 from janus_mail.storage.coalesce import Coalescer, PerDatabase
 from janus_mail.storage.database import Connection, Database
 from janus_mail.web.context import Context
+from janus_mail.workspaces.usage import Refusals, over_month
 
 # An event with more than this is a statement of its own: it would hold up the small ones.
 _SMALL_MESSAGES = 20

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts.senders import check_sender
 from janus_mail.content.addresses import InvalidAddress, Mailbox, parse_mailbox
 from janus_mail.content.inline_images import shown_in
 from janus_mail.delivery.route import named
@@ -28,6 +27,7 @@ from janus_mail.events.recipients import Audience, as_columns, check_placeholder
 from janus_mail.events.rows import EventRow, NewEvent, NewFile, NewMessage
 from janus_mail.events.schemas import EventCreate
 from janus_mail.models.states import EventStatus, Priority, State
+from janus_mail.workspaces.senders import check_sender
 
 MAX_YEARS_AHEAD = 5
 _FIRST_RECIPIENTS = 20

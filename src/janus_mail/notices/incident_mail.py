@@ -15,13 +15,13 @@ from typing import Final
 import asyncpg
 
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.links import public_address
-from janus_mail.accounts.system_mail import SystemMail, can_mail, queue_mail, worded
 from janus_mail.errors import ApiError
 from janus_mail.events.accept import accept_once
 from janus_mail.events.schemas import EventCreate
+from janus_mail.gate.links import public_address
 from janus_mail.models.states import ActorKind, CircuitCause, Role
 from janus_mail.notices import queries
+from janus_mail.notices.system_mail import SystemMail, can_mail, queue_mail, worded
 from janus_mail.settings import Settings
 from janus_mail.storage.database import CONNECTION_LOST, connection_lost
 from janus_mail.web.context import Context

@@ -19,8 +19,8 @@ from janus_mail.accounts.own_sessions import (
     list_programs,
     list_sessions,
 )
-from janus_mail.accounts.system_mail import can_mail
 from janus_mail.errors import ApiError, Conflict, InvalidInput, NotFound, TooManyRequests
+from janus_mail.notices.system_mail import can_mail
 from janus_mail.pages import cookies
 from janus_mail.pages.cookies import delete_cookie
 from janus_mail.pages.flash import Flash

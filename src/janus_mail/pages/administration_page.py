@@ -10,10 +10,10 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from janus_mail.accounts import administration
-from janus_mail.accounts.registering import read_email
-from janus_mail.accounts.system_mail import can_mail, provider_names
 from janus_mail.audit.record import Actor
 from janus_mail.errors import ApiError, Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests
+from janus_mail.gate.registering import read_email
+from janus_mail.notices.system_mail import can_mail, provider_names
 from janus_mail.pages.account_page import me_of
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.gate_form import refused

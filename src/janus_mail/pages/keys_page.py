@@ -8,10 +8,10 @@ from typing import Any, Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from janus_mail.accounts import key_changes
-from janus_mail.accounts.key_schemas import USUAL_OVERLAP_HOURS, ApiKey, ApiKeyCreate
 from janus_mail.accounts.permissions import ALL_SCOPES
 from janus_mail.errors import ApiError, Conflict, Forbidden, InvalidInput, NotFound
+from janus_mail.keys import changes as key_changes
+from janus_mail.keys.schemas import USUAL_OVERLAP_HOURS, ApiKey, ApiKeyCreate
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.role_words import SCOPES

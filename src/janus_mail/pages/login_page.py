@@ -9,9 +9,9 @@ from starlette.responses import Response
 from janus_mail.accounts.access import address_of, anonymous_caller
 from janus_mail.accounts.second_factor import prove_code
 from janus_mail.accounts.sessions import close_session
-from janus_mail.accounts.set_up import is_set_up
-from janus_mail.accounts.sign_in import note_ended, note_refused_code, prove_password, who_may_sign_in
 from janus_mail.errors import ApiError, InvalidInput, TooManyRequests, Unauthorized
+from janus_mail.gate.set_up import is_set_up
+from janus_mail.gate.sign_in import note_ended, note_refused_code, prove_password, who_may_sign_in
 from janus_mail.pages import cookies
 from janus_mail.pages.cookies import delete_cookie
 from janus_mail.pages.gate_form import GateForm, refused

@@ -7,9 +7,9 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from janus_mail.accounts.system_mail import can_mail
 from janus_mail.errors import ApiError, Conflict, Forbidden, NotFound, TooManyRequests
 from janus_mail.models.states import Role
+from janus_mail.notices.system_mail import can_mail
 from janus_mail.pages.flash import Flash
 from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.role_words import ROLES

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from janus_mail.accounts.set_up import is_set_up
+from janus_mail.gate.set_up import is_set_up
 from janus_mail.pages.visit import Visit
 from janus_mail.workspaces.places import list_places
 from janus_mail.workspaces.schemas import Place

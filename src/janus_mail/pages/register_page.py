@@ -6,7 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from janus_mail.accounts.access import address_of
-from janus_mail.accounts.registering import (
+from janus_mail.errors import ApiError, InvalidInput, NotFound, TooManyRequests
+from janus_mail.gate.registering import (
     CONFIRM_LASTS_S,
     Unconfirmed,
     confirm,
@@ -14,9 +15,8 @@ from janus_mail.accounts.registering import (
     prove_registrant,
     register,
 )
-from janus_mail.accounts.set_up import is_set_up
-from janus_mail.accounts.system_mail import can_mail
-from janus_mail.errors import ApiError, InvalidInput, NotFound, TooManyRequests
+from janus_mail.gate.set_up import is_set_up
+from janus_mail.notices.system_mail import can_mail
 from janus_mail.pages.gate_form import GateForm, refused
 from janus_mail.pages.rendering import go_to, show
 from janus_mail.pages.signing_in import discreet, is_at, keep_step, signed_in_answer

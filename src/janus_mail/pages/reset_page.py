@@ -4,8 +4,8 @@ from fastapi import APIRouter, BackgroundTasks
 from starlette.responses import Response
 
 from janus_mail.accounts.access import address_of
-from janus_mail.accounts.resetting import find_reset, may_ask, reset_password, send_reset
 from janus_mail.errors import ApiError, InvalidInput, NotFound, TooManyRequests
+from janus_mail.gate.resetting import find_reset, may_ask, reset_password, send_reset
 from janus_mail.pages.gate_form import GateForm, refused
 from janus_mail.pages.register_page import how_it_comes, show_link_gone
 from janus_mail.pages.rendering import go_to, show

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from janus_mail.accounts.access import address_of
-from janus_mail.accounts.set_up import find_set_up, set_up
 from janus_mail.errors import InvalidInput, NotFound, TooManyRequests
+from janus_mail.gate.set_up import find_set_up, set_up
 from janus_mail.pages.gate_form import GateForm, refused
 from janus_mail.pages.register_page import show_link_gone
 from janus_mail.pages.rendering import show

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from janus_mail.accounts.access import address_of
 from janus_mail.accounts.sessions import close_session
-from janus_mail.accounts.sign_in import begin_session
+from janus_mail.gate.sign_in import begin_session
 from janus_mail.pages import cookies
 from janus_mail.pages.cookies import delete_cookie, read_cookie, set_cookie
 from janus_mail.pages.rendering import go_to

@@ -6,7 +6,6 @@ from functools import partial
 from html import escape
 
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.senders import check_sender
 from janus_mail.audit.record import record
 from janus_mail.availability.allowances import Allowances
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
@@ -21,6 +20,7 @@ from janus_mail.routing.read import no_such_provider
 from janus_mail.routing.schemas import ProviderTest, ProviderTested, TestProvider
 from janus_mail.suppressions.look_up import listed_among
 from janus_mail.web.context import Context
+from janus_mail.workspaces.senders import check_sender
 
 SUBJECT = "Test mail through %(provider)s"
 TEXT = """Hello,

@@ -3,12 +3,12 @@
 import uuid
 from dataclasses import dataclass
 
-from janus_mail.accounts.passwords import check_new_password, digest_password
-from janus_mail.accounts.registering import make_account, read_name
-from janus_mail.accounts.throttle import charge_address
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import Actor, record
 from janus_mail.errors import Conflict, Forbidden, NotFound
+from janus_mail.gate.passwords import check_new_password, digest_password
+from janus_mail.gate.registering import make_account, read_name
+from janus_mail.gate.throttle import charge_address
 from janus_mail.models.states import ActorKind
 from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context

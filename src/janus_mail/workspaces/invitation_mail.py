@@ -1,6 +1,6 @@
 """What somebody reads who is invited."""
 
-from janus_mail.accounts.system_mail import SystemMail, worded
+from janus_mail.notices.system_mail import SystemMail, worded
 
 
 def invitation_mail(email: str, link: str, invited_by: str, workspace_name: str | None) -> SystemMail:

@@ -14,12 +14,12 @@ from typing import Final
 from uuid_utils.compat import uuid7
 
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.links import public_address
-from janus_mail.accounts.system_mail import can_mail, queue_mail
-from janus_mail.accounts.throttle import charge_account
 from janus_mail.audit.record import Actor, record
 from janus_mail.errors import Conflict, Forbidden, NotFound, TooManyRequests
+from janus_mail.gate.links import public_address
+from janus_mail.gate.throttle import charge_account
 from janus_mail.models.states import Role
+from janus_mail.notices.system_mail import can_mail, queue_mail
 from janus_mail.storage.database import Connection, Database
 from janus_mail.web import idempotency
 from janus_mail.web.context import Context

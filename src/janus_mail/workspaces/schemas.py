@@ -27,7 +27,7 @@ def _address(text: str) -> str:
 
 
 def _allowed(text: str) -> str:
-    """An address or a domain, as `accounts/senders.py` compares them."""
+    """An address or a domain, as `workspaces/senders.py` compares them."""
     entry = text.strip().removeprefix("@").lower()
     return _address(entry) if "@" in entry else _address(f"postmaster@{entry}").rpartition("@")[2]
 

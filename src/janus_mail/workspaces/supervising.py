@@ -10,7 +10,6 @@ from typing import Final
 import asyncpg
 from pydantic import TypeAdapter, ValidationError
 
-from janus_mail.accounts.usage import count_month
 from janus_mail.audit.actors import COMMAND
 from janus_mail.audit.record import Actor, record
 from janus_mail.errors import Conflict, Detail, InvalidInput, NotFound
@@ -18,6 +17,7 @@ from janus_mail.storage.database import Connection, Database
 from janus_mail.workspaces import queries
 from janus_mail.workspaces.places import add_workspace
 from janus_mail.workspaces.schemas import WorkspaceCreate
+from janus_mail.workspaces.usage import count_month
 
 MOST: Final = 2_147_483_647  # PostgreSQL's integer
 _CREATE: Final[TypeAdapter[WorkspaceCreate]] = TypeAdapter(WorkspaceCreate)

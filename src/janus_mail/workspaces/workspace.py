@@ -6,8 +6,6 @@ from typing import Any, Final
 import asyncpg
 
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.senders import check_sender
-from janus_mail.accounts.usage import read_usage
 from janus_mail.audit.masking import difference
 from janus_mail.audit.record import record
 from janus_mail.delivery import control
@@ -16,6 +14,8 @@ from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context
 from janus_mail.workspaces import queries
 from janus_mail.workspaces.schemas import Workspace, WorkspacePatch
+from janus_mail.workspaces.senders import check_sender
+from janus_mail.workspaces.usage import read_usage
 
 USUAL_LANGUAGE: Final = "en-GB"
 _DAY_S: Final = 86_400

@@ -9,7 +9,7 @@ from typing import Final
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts import queries_people as queries
+from janus_mail.gate import queries
 from janus_mail.models.states import LinkPurpose
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Connection

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import Path, Response
 
-from janus_mail.accounts import key_changes
 from janus_mail.accounts.access import ReadKeys, WriteKeys
-from janus_mail.accounts.key_schemas import ApiKey, ApiKeyCreate, ApiKeyMade, ApiKeyPatch, Rotation
+from janus_mail.keys import changes as key_changes
+from janus_mail.keys.schemas import ApiKey, ApiKeyCreate, ApiKeyMade, ApiKeyPatch, Rotation
 from janus_mail.web.context import ContextDep
 from janus_mail.web.errors import responses
 from janus_mail.web.idempotency import REPLAYED, Once

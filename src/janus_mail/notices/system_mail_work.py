@@ -17,12 +17,12 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from janus_mail.accounts import queries_people as queries
 from janus_mail.accounts.queries import WORKSPACE_CALLED
-from janus_mail.accounts.system_mail import WORKSPACE, SystemMail, opened, provider_names, unknown_words
 from janus_mail.availability.provider_book import ConfiguredProvider, ProviderBook
 from janus_mail.content.addresses import Mailbox
 from janus_mail.content.compose import Content, Letter, message_id
+from janus_mail.notices import queries
+from janus_mail.notices.system_mail import WORKSPACE, SystemMail, opened, provider_names, unknown_words
 from janus_mail.providers.contract import Accepted, Address, Fields, Mail
 from janus_mail.providers.outcomes import (
     DeliveryError,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from math import ceil
 
-from janus_mail.accounts import queries_usage as queries
 from janus_mail.errors import NotFound, TooManyRequests
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context
 from janus_mail.web.limiter import Bucket
+from janus_mail.workspaces import queries_usage as queries
 
 # What became of each part of a request: null where it fits.
 Refusals = list[TooManyRequests | None]

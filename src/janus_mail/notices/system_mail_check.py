@@ -1,7 +1,7 @@
 """Whether mail of our own can leave, in a line, for the person who sets Janus up."""
 
-from janus_mail.accounts import queries_people as queries
-from janus_mail.accounts.system_mail import provider_names, unknown_words
+from janus_mail.notices import queries
+from janus_mail.notices.system_mail import provider_names, unknown_words
 from janus_mail.settings import Settings
 from janus_mail.storage.check import Finding
 from janus_mail.storage.database import Database

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts import queries_people as queries
 from janus_mail.accounts.callers import Person
-from janus_mail.accounts.passwords import check_password
 from janus_mail.accounts.sessions import open_session
-from janus_mail.accounts.throttle import charge_account, charge_address
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import record
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
 from janus_mail.content.characters import UNFIT_IN_NAME
 from janus_mail.errors import TooManyRequests, Unauthorized
+from janus_mail.gate import queries
+from janus_mail.gate.passwords import check_password
+from janus_mail.gate.throttle import charge_account, charge_address
 from janus_mail.models.states import ActorKind
 from janus_mail.storage.database import Connection
 from janus_mail.web.client_address import counted_as, read_address

@@ -5,7 +5,7 @@ import logging
 import secrets
 from typing import Final
 
-from janus_mail.accounts import queries_people as queries
+from janus_mail.gate import queries
 from janus_mail.storage.database import CONNECTION_LOST, Database, connection_lost
 
 _EVERY_S: Final = 86_400.0

@@ -6,17 +6,17 @@ from typing import Final
 import asyncpg
 
 from janus_mail.accounts import queries_account
-from janus_mail.accounts import queries_people as queries
 from janus_mail.accounts.account_mails import NOTICE_LASTS_S, password_changed
-from janus_mail.accounts.links import Link, find_link, make_link, public_address, take_link
-from janus_mail.accounts.passwords import check_new_password, digest_password
-from janus_mail.accounts.registering import link_gone, read_email
-from janus_mail.accounts.system_mail import queue_mail, worded
-from janus_mail.accounts.throttle import charge_account, charge_address
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import Actor, record
 from janus_mail.errors import TooManyRequests
+from janus_mail.gate import queries
+from janus_mail.gate.links import Link, find_link, make_link, public_address, take_link
+from janus_mail.gate.passwords import check_new_password, digest_password
+from janus_mail.gate.registering import link_gone, read_email
+from janus_mail.gate.throttle import charge_account, charge_address
 from janus_mail.models.states import ActorKind, LinkPurpose
+from janus_mail.notices.system_mail import queue_mail, worded
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context

@@ -11,13 +11,13 @@ from typing import Final
 
 import asyncpg
 
-from janus_mail.accounts import key_changes
-from janus_mail.accounts import queries_keys as queries
-from janus_mail.accounts.key_changes import PREFIX_LENGTH, SECRET_LENGTH, NewKey, digest_of
-from janus_mail.accounts.key_schemas import MAX_NAME, ApiKey
 from janus_mail.accounts.permissions import ALL_SCOPES
 from janus_mail.audit.actors import COMMAND
 from janus_mail.errors import InvalidInput, NotFound
+from janus_mail.keys import changes as key_changes
+from janus_mail.keys import queries
+from janus_mail.keys.changes import PREFIX_LENGTH, SECRET_LENGTH, NewKey, digest_of
+from janus_mail.keys.schemas import MAX_NAME, ApiKey
 from janus_mail.storage.coalesce import Coalescer, PerDatabase
 from janus_mail.storage.database import Connection, Database
 

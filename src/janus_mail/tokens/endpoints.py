@@ -12,16 +12,16 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Depends, Form, Header, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from janus_mail.accounts import queries_people
 from janus_mail.accounts.access import AnyCaller, address_of
 from janus_mail.accounts.own_account import MeAnswer, read_me
-from janus_mail.accounts.refresh_tokens import Issued, Origin, begin_family, exchange, revoke_token
 from janus_mail.accounts.second_factor import prove_code
-from janus_mail.accounts.sign_in import note_refused_code, prove_password, who_may_sign_in
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import record
 from janus_mail.errors import ApiError, InvalidInput, Unauthorized, UnsupportedMediaType
+from janus_mail.gate import queries as queries_people
+from janus_mail.gate.sign_in import note_refused_code, prove_password, who_may_sign_in
 from janus_mail.models.states import ActorKind
+from janus_mail.tokens.refresh_tokens import Issued, Origin, begin_family, exchange, revoke_token
 from janus_mail.web.context import Context, ContextDep
 from janus_mail.web.routes import api_router, before_body
 

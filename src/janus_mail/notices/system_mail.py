@@ -10,8 +10,8 @@ from typing import Final, Protocol
 
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts import queries_people as queries
 from janus_mail.content.characters import UNFIT_IN_HEADER
+from janus_mail.notices import queries
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Connection
 from janus_mail.storage.secrets import SecretBox

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts import queries_keys as queries
 from janus_mail.accounts.callers import Caller
-from janus_mail.accounts.key_schemas import MAX_DAYS, ApiKey, ApiKeyCreate, ApiKeyPatch
 from janus_mail.accounts.permissions import scopes_may
 from janus_mail.audit.record import Actor, record
 from janus_mail.errors import Conflict, Detail, Forbidden, InvalidInput, NotFound
+from janus_mail.keys import queries
+from janus_mail.keys.schemas import MAX_DAYS, ApiKey, ApiKeyCreate, ApiKeyPatch
 from janus_mail.storage.database import Connection, Database
 from janus_mail.web import idempotency
 from janus_mail.web.context import Context

@@ -4,13 +4,13 @@ import logging
 import uuid
 from typing import Final
 
-from janus_mail.accounts import queries_people as queries
-from janus_mail.accounts.links import find_link, make_link, public_address, take_link
-from janus_mail.accounts.passwords import check_new_password, digest_password
-from janus_mail.accounts.registering import link_gone, make_account, read_email, read_name
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import record
 from janus_mail.errors import Conflict
+from janus_mail.gate import queries
+from janus_mail.gate.links import find_link, make_link, public_address, take_link
+from janus_mail.gate.passwords import check_new_password, digest_password
+from janus_mail.gate.registering import link_gone, make_account, read_email, read_name
 from janus_mail.models.states import ActorKind, LinkPurpose, Role
 from janus_mail.settings import Settings
 from janus_mail.storage.database import Connection, Database

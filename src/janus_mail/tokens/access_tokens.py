@@ -12,9 +12,9 @@ import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from janus_mail.accounts import queries
 from janus_mail.accounts.callers import Caller, Person
 from janus_mail.models.states import ActorKind, Role
+from janus_mail.tokens import queries
 from janus_mail.web.context import Context
 
 _ALGORITHM: Final = "HS256"

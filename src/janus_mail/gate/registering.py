@@ -11,17 +11,17 @@ from typing import Final
 
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts import queries_people as queries
-from janus_mail.accounts.links import Link, find_link, make_link, public_address, take_link
-from janus_mail.accounts.passwords import check_new_password, check_password, digest_password
-from janus_mail.accounts.system_mail import queue_mail, worded
-from janus_mail.accounts.throttle import charge_account, charge_address
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import record
 from janus_mail.content.addresses import InvalidAddress, parse_mailbox
 from janus_mail.content.characters import TURNS_TEXT, UNFIT_IN_NAME
 from janus_mail.errors import Conflict, Detail, Forbidden, InvalidInput, NotFound
+from janus_mail.gate import queries
+from janus_mail.gate.links import Link, find_link, make_link, public_address, take_link
+from janus_mail.gate.passwords import check_new_password, check_password, digest_password
+from janus_mail.gate.throttle import charge_account, charge_address
 from janus_mail.models.states import ActorKind, LinkPurpose
+from janus_mail.notices.system_mail import queue_mail, worded
 from janus_mail.storage.database import Connection
 from janus_mail.web.context import Context
 

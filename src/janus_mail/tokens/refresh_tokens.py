@@ -16,18 +16,18 @@ from typing import Final
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from janus_mail.accounts import queries_tokens as queries
-from janus_mail.accounts.access_tokens import issue_access_token
 from janus_mail.accounts.account_mails import NOTICE_LASTS_S, tokens_reused
 from janus_mail.accounts.own_account import scopes_of
-from janus_mail.accounts.system_mail import queue_mail
 from janus_mail.accounts.user_agents import in_words
 from janus_mail.audit.actors import Other
 from janus_mail.audit.record import record
 from janus_mail.errors import Unauthorized
 from janus_mail.models.states import ActorKind, Role
+from janus_mail.notices.system_mail import queue_mail
 from janus_mail.storage.database import Connection
 from janus_mail.telemetry.boot_clock import boot_clock_s
+from janus_mail.tokens import queries
+from janus_mail.tokens.access_tokens import issue_access_token
 from janus_mail.web.context import Context
 
 _OCTETS: Final = 32

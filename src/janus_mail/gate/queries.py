@@ -1,4 +1,4 @@
-"""The SQL of accounts: making and finding them, links, system mail, and what is cleared away."""
+"""The SQL of how people get in: accounts and links, and what is cleared away."""
 
 from typing import Final
 
@@ -123,45 +123,6 @@ TAKE_LINK: Final = """
     UPDATE account_links SET used_at = clock_timestamp()
     WHERE digest = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > clock_timestamp()
     RETURNING id, user_id, email
-"""
-
-# -- system mail
-
-# Whose names the setting may say.
-PROVIDER_NAMES: Final = """
-    SELECT p.id, p.name FROM providers p JOIN workspaces w ON w.id = p.workspace_id
-    WHERE w.handle = 'default' AND p.deleted_at IS NULL
-"""
-
-# $1 id, $2 sealed, $3 seconds that it is of use.
-INSERT_MAIL: Final = """
-    INSERT INTO system_mails (id, sealed, expires_at)
-    VALUES ($1, $2, clock_timestamp() + $3::float8 * interval '1 second')
-"""
-
-# The next one is put off before it is sent: a crash leaves it to whoever comes after that.
-# $1 seconds until somebody else may try it.
-CLAIM_MAIL: Final = """
-    UPDATE system_mails
-    SET next_try_at = clock_timestamp() + $1::float8 * interval '1 second', tries = least(tries + 1, 32000)
-    WHERE id = (
-        SELECT id FROM system_mails WHERE next_try_at <= clock_timestamp() AND expires_at > clock_timestamp()
-        ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING id, sealed, tries, created_at
-"""
-
-DELETE_MAIL: Final = "DELETE FROM system_mails WHERE id = $1"
-
-# $1 id, $2 seconds until the next try, $3 why.
-PUT_OFF_MAIL: Final = """
-    UPDATE system_mails SET next_try_at = clock_timestamp() + $2::float8 * interval '1 second', last_error = $3
-    WHERE id = $1
-"""
-
-DELETE_EXPIRED_MAIL: Final = """
-    DELETE FROM system_mails WHERE id IN (
-        SELECT id FROM system_mails WHERE expires_at <= clock_timestamp() LIMIT 1000 FOR UPDATE SKIP LOCKED)
-    RETURNING id, tries, last_error
 """
 
 # -- what is cleared away, a thousand rows at a time
