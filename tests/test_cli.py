@@ -201,6 +201,7 @@ async def test_config_check_shows_what_is_in_force_and_hides_secrets(
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("MAIL_PASSWORD", "postgres://hunter2")
     monkeypatch.setenv("PORT", "8123")
+    monkeypatch.setenv("JANUS_PUBLIC_URL", "https://janus.example.com")
     done = await janus("config", "check")
     assert done.code == 0
     lines = done.out.splitlines()
@@ -223,6 +224,7 @@ async def test_config_check_finds_what_is_wrong(
     done = await janus("config", "check")
     assert done.code == 1
     assert "not migrated to this Janus: run `janus migrate`" in done.out
+    assert "JANUS_PUBLIC_URL: set it to the address that the world reaches Janus at, with https://" in done.out
     assert "Redis: cannot be used" in done.out
     assert "REDIS_URL=redis://:(hidden)@127.0.0.1:1" in done.out
     assert "hunter2" not in done.out

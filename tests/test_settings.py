@@ -14,6 +14,7 @@ KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="  # the same in each test pr
     [
         ("DATABASE_URL", "mysql://root:hunter2@db/janus", "must begin with postgres://"),
         ("REDIS_URL", "http://:hunter2@cache", "must begin with redis://"),
+        ("JANUS_PUBLIC_URL", "janus.example.com", "such as https://janus.example.com"),
         ("POSTGRES_PORT", "hunter2", "integer"),
         ("MAIL_PORT", "0", "greater than or equal to 1"),
         ("MAIL_PORT", "hunter2", "integer"),

@@ -185,9 +185,9 @@ def init(
 
 @config.command("check")
 def config_check() -> None:
-    """Show every setting, secrets masked, and whether PostgreSQL, Redis and mail of our own can be used."""
+    """Show every setting, secrets masked, and whether PostgreSQL, Redis, links and mail of our own can be used."""
     from janus_mail.notices.system_mail_check import check_system_mail
-    from janus_mail.storage.check import check_postgres, check_redis
+    from janus_mail.storage.check import check_postgres, check_public_url, check_redis
     from janus_mail.storage.data_folder import named_or_running
 
     settings = load_settings()
@@ -196,6 +196,7 @@ def config_check() -> None:
         typer.echo(f"{variable_name(field)}={_shown(field, getattr(settings, field))}{default}")
     in_use = named_or_running(settings) or settings
     findings = [asyncio.run(check(in_use)) for check in (check_postgres, check_redis)]
+    findings.append(check_public_url(in_use))
     if findings[0].good:
         findings.append(asyncio.run(check_system_mail(in_use)))
     for finding in findings:

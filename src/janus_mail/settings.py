@@ -145,6 +145,16 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not an IANA time zone such as Europe/Berlin")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and (
+            parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment
+        ):
+            raise ValueError("must be an address such as https://janus.example.com")
+        return value
+
     @field_validator("database_url", "redis_url")
     @classmethod
     def _scheme_fits(cls, value: SecretStr | None, info: Any) -> SecretStr | None:

@@ -20,6 +20,13 @@ class Finding:
     text: str
 
 
+def check_public_url(settings: Settings) -> Finding:
+    """Links in our mail lead there, and services post there; the proxy in front speaks TLS."""
+    if settings.env == "development" or (settings.public_url or "").startswith("https://"):
+        return Finding(True, f"Links lead to {settings.public_url or 'this machine'}")
+    return Finding(False, "JANUS_PUBLIC_URL: set it to the address that the world reaches Janus at, with https://")
+
+
 async def check_postgres(settings: Settings) -> Finding:
     try:
         database = await Database.open(settings.database_dsn, pool_size=1)
