@@ -16,7 +16,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+
 from tests.faults.invariants import Report
+from tests.faults.process import Worker
 from tests.faults.rounds import markdown
 from tests.faults.smtp_proxy import SmtpProxy
 from tests.faults.stand import Stand, open_stand
@@ -54,17 +57,27 @@ async def kills(stand: Stand, many: int, dice: random.Random, *, concurrency: in
         stand.stop_workers()
 
 
+async def _stopped_while_sending(workspace: Workspace, doomed: Worker) -> asyncpg.Record:
+    """What it holds at the moment from which it does nothing more."""
+    while True:
+        await workspace.has("sending")
+        doomed.freeze()
+        held = await workspace.stand.database.pool.fetchrow(_HELD, doomed.id)
+        assert held is not None
+        if held["sending"]:
+            return held
+        doomed.thaw()  # that mail had ended meanwhile
+
+
 async def _one_kill(workspace: Workspace, dice: random.Random, concurrency: int, at_once: int) -> Kill:
     stand = workspace.stand
     doomed = await stand.start_worker(worker_concurrency=str(concurrency))
     async with traffic(workspace, dice, at_once=at_once):
         await workspace.has("sending")
         await asyncio.sleep(dice.uniform(0.2, 1.2))
-        await workspace.has("sending")
+        held = await _stopped_while_sending(workspace, doomed)
         doomed.kill()
         killed_at = time.monotonic()
-        held = await stand.database.pool.fetchrow(_HELD, doomed.id)
-        assert held is not None
         ids = await stand.database.pool.fetch("SELECT id FROM messages WHERE leased_by = $1", doomed.id)
         await stand.start_worker(worker_concurrency=str(concurrency))
     await stand.all_ended([row["id"] for row in ids])

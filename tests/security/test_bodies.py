@@ -106,6 +106,11 @@ class Target:
     headers: Headers
     token: bytes
 
+    @property
+    def takes_anything(self) -> bool:
+        """A page reads its form, and a bounce may be any mail."""
+        return self.surface.is_page or self.surface.path.endswith("/dsn")
+
     async def take(self, app: FastAPI, kind: str, body: bytes, *more: tuple[bytes, bytes]) -> Answer:
         given = (*self.headers, (b"content-type", kind.encode("latin-1")), *more)
         return await ask(app, self.surface.method, self.address, headers=given, body=self.ours(kind, body))
@@ -148,7 +153,7 @@ async def test_no_body_breaks_anything(anonymous_app: FastAPI, targets: list[Tar
                 body = bodies[name]
                 answer = await target.take(anonymous_app, kind, body)
                 assert answer.status < 500, (str(target.surface), kind, name)
-                if kind == "application/json" and not target.surface.is_page and body.strip():
+                if kind == "application/json" and not target.takes_anything and body.strip():
                     assert answer.status >= 400, (str(target.surface), name)
 
 
@@ -162,7 +167,7 @@ async def test_no_content_type_and_no_encoding_breaks_anything(anonymous_app: Fa
         for encoding in (b"gzip", b"deflate, gzip"):
             answer = await target.take(anonymous_app, "application/json", packed, (b"content-encoding", encoding))
             assert answer.status < 500, (str(target.surface), encoding)
-            assert target.surface.is_page or answer.status >= 400, (str(target.surface), encoding)
+            assert target.takes_anything or answer.status >= 400, (str(target.surface), encoding)
 
 
 async def test_no_field_of_another_type_breaks_anything(
