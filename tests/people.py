@@ -12,6 +12,8 @@ from janus_mail.accounts.sessions import open_session
 from janus_mail.models.states import Role
 from janus_mail.pages.cookies import SESSION
 from janus_mail.storage.database import Database
+from janus_mail.tokens.access_tokens import issue_access_token
+from tests.conftest import TEST_KEY
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 
@@ -61,3 +63,14 @@ async def signed_in(
         transport=httpx.ASGITransport(app), base_url=base_url, headers=HTML, cookies={SESSION: token}
     ) as client:
         yield client
+
+
+async def program_of(database: Database, user_id: uuid.UUID, workspace_id: uuid.UUID) -> str:
+    """An access token of this person for this workspace, as a program gets it that signs in."""
+    family = uuid7()
+    await database.pool.execute(
+        """INSERT INTO refresh_tokens (id, family_id, user_id, workspace_id, digest, expires_at, address, user_agent)
+           VALUES ($1, $1, $2, $3, $4, clock_timestamp() + interval '1 day', '', '')""",
+        family, user_id, workspace_id, family.bytes,
+    )  # fmt: skip
+    return issue_access_token([TEST_KEY], user_id=user_id, workspace_id=workspace_id, family_id=family, lasts_s=600)

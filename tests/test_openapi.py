@@ -36,9 +36,9 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"log_level": "WARNING"})
 
 
-@pytest.fixture
-def document(settings: Settings) -> dict[str, Any]:
-    return create_app(settings).openapi()
+@pytest.fixture(scope="session")
+def document(settings_here: Settings) -> dict[str, Any]:
+    return create_app(settings_here).openapi()
 
 
 @pytest.fixture

@@ -9,10 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from janus_mail.delivery import one_off
 from janus_mail.delivery.queries import lease, repair
+from janus_mail.storage.database import Database
 from janus_mail.web.context import Context
+from tests.pages.reading import Page
+from tests.people import add_person, program_of, signed_in
 from tests.providers.scripted_smtp import Act, Held, ScriptedSmtp
 from tests.routing.conftest import SMTP, circuit_row
 
@@ -58,6 +62,19 @@ async def test_it_answers_with_the_try_in_full(api: httpx.AsyncClient, relay: st
     assert parsed["From"] == "Janus <janus@example.com>"
     assert parsed.get_content_type() == "multipart/alternative"
     assert "to see whether it works" in mail.content.decode()
+
+
+async def test_a_person_gets_it_at_their_own_address(
+    app: FastAPI, api: httpx.AsyncClient, relay: str, database: Database, workspace_id: uuid.UUID
+) -> None:
+    mara = await add_person(database, "mara@example.org", workspace_id=workspace_id)
+    own = relay.removeprefix("/api") + "/test"
+    async with signed_in(app, database, mara) as browser:
+        form = Page((await browser.get(own)).text).form(own)
+    assert form.values()["to"] == "mara@example.org"
+    token = await program_of(database, mara, workspace_id)
+    said = await api.post(f"{relay}/test", headers={"Authorization": f"Bearer {token}"})
+    assert said.json()["to"] == "mara@example.org"
 
 
 async def test_it_is_an_event_like_every_other(api: httpx.AsyncClient, relay: str) -> None:

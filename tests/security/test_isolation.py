@@ -13,11 +13,9 @@ from uuid_utils.compat import uuid7
 from janus_mail.keys.key import create_key
 from janus_mail.models.states import Role
 from janus_mail.storage.database import Database
-from janus_mail.tokens.access_tokens import issue_access_token
-from tests.conftest import TEST_KEY
 from tests.pages.gallery import Gallery
 from tests.pages.reading import Page
-from tests.people import add_person, add_workspace, signed_in
+from tests.people import add_person, add_workspace, program_of, signed_in
 from tests.security.surfaces import Operation, Surface
 
 # By the parameter's name: one that is the victim's. $1 their workspace.
@@ -117,23 +115,13 @@ async def state_of(database: Database, workspace_id: uuid.UUID) -> dict[str, str
     return digests
 
 
-async def access_token(database: Database, user_id: uuid.UUID, workspace_id: uuid.UUID) -> str:
-    family = uuid7()
-    await database.pool.execute(
-        """INSERT INTO refresh_tokens (id, family_id, user_id, workspace_id, digest, expires_at, address, user_agent)
-           VALUES ($1, $1, $2, $3, $4, clock_timestamp() + interval '1 day', '', '')""",
-        family, user_id, workspace_id, family.bytes,
-    )  # fmt: skip
-    return issue_access_token([TEST_KEY], user_id=user_id, workspace_id=workspace_id, family_id=family, lasts_s=600)
-
-
 @pytest.fixture
 async def credentials(database: Database, intruders: uuid.UUID) -> dict[str, str]:
     """Of the intruders: a key that may everything, and a person in each role."""
     made = {"key": await create_key(database, workspace="intruders", name="all")}
     for role in Role:
         user_id = await add_person(database, f"{role}@intruders.example", workspace_id=intruders, role=role)
-        made[role] = await access_token(database, user_id, intruders)
+        made[role] = await program_of(database, user_id, intruders)
     return made
 
 

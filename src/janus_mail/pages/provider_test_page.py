@@ -35,7 +35,8 @@ class TestForm(dict[str, str]):
 @router.get("/providers/{provider_id}/test")
 async def trial_page(visit: EditProvidersVisit, provider_id: uuid.UUID, mail: uuid.UUID | None = None) -> Response:
     provider = await _read(visit, provider_id)
-    return await _show(visit, provider, _form(await _own_sender(visit), ""), mail)
+    person = visit.caller.person
+    return await _show(visit, provider, _form(person.email if person else await _own_sender(visit), ""), mail)
 
 
 @router.post("/providers/{provider_id}/test")

@@ -275,7 +275,7 @@ class ProviderTest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": "ann@example.com"}]})
 
     to: Annotated[str, AfterValidator(_address)] | None = Field(
-        None, description="Null: the workspace's sender.", max_length=320
+        None, description="Null: the caller's own address, where a key calls the workspace's sender.", max_length=320
     )
     from_email: SenderEmail | None = Field(None, description="Null: the provider's sender, else the workspace's.")
 

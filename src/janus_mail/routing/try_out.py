@@ -110,7 +110,7 @@ async def _composed(context: Context, caller: Caller, provider: ConfiguredProvid
     facts = await context.database.pool.fetchrow(queries.TEST_FACTS, caller.workspace_id)
     if facts is None:
         raise NotFound("The workspace is gone.")
-    recipient = wanted.to or facts["from_email"]
+    recipient = wanted.to or (caller.person.email if caller.person is not None else facts["from_email"])
     if recipient is None:
         raise _missing("to", "Name the address that it is to go to: the workspace has no sender.")
     sender = wanted.from_email or provider.from_email
