@@ -61,10 +61,12 @@ async def test_each_idle_connection_has_its_own_time(serve: Serve, adapter_to: C
 async def test_closing_the_adapter_closes_what_is_idle_and_later_what_is_busy(
     serve: Serve, adapter_to: Connect
 ) -> None:
-    go_on = asyncio.Event()
-    server = await serve(answers={"DOT": ["250 Ok", Held(go_on, "250 Ok")]})
+    both_there, go_on = asyncio.Event(), asyncio.Event()
+    server = await serve(answers={"DOT": [Held(both_there, "250 Ok"), Held(go_on, "250 Ok")]})
     adapter = adapter_to(server)
     both = [asyncio.create_task(adapter.send(mail_to(), Hold())) for _ in range(2)]
+    await server.until(lambda: [talk.step for talk in server.conversations] == ["DOT", "DOT"])
+    both_there.set()
     _, [other] = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     await adapter.close()
     assert server.open_now == 1
