@@ -85,6 +85,17 @@ class ParsedRecipients:
     doubles: int
 
 
+def bare_address(text: str) -> str:
+    """An address in wire form, for a field that takes no name beside it. Raises ValueError with a sentence."""
+    try:
+        mailbox = parse_mailbox(text)
+    except InvalidAddress as error:
+        raise ValueError(error.reason) from None
+    if mailbox.name:
+        raise ValueError("Only the address: the name goes elsewhere.")
+    return mailbox.address
+
+
 def parse_mailbox(text: str) -> Mailbox:
     """Read `a@x`, `Ann <a@x>`, `"Lee, Ann" <a@x>`, quoted local parts and any script. Raises InvalidAddress."""
     plain = _parse_plain(text)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from janus_mail.content.addresses import InvalidAddress, parse_mailbox
+from janus_mail.content.addresses import InvalidAddress, bare_address, parse_mailbox
 from janus_mail.models.states import CircuitCause, CircuitState, State
 from janus_mail.providers.outcomes import Outcome
 from janus_mail.providers.sandbox import SandboxMode
@@ -14,16 +14,6 @@ from janus_mail.providers.sandbox import SandboxMode
 MAX_PROVIDERS = 1_000
 MAX_RATE_PER_SECOND = 1_000_000
 MAX_DAILY_QUOTA = 2_147_483_647  # PostgreSQL's integer
-
-
-def _address(text: str) -> str:
-    try:
-        mailbox = parse_mailbox(text)
-    except InvalidAddress as error:
-        raise ValueError(error.reason) from None
-    if mailbox.name:
-        raise ValueError("Only the address: the name goes into from_name.")
-    return mailbox.address
 
 
 def _domain(text: str) -> str:
@@ -47,7 +37,7 @@ Name = Annotated[
 Position = Annotated[int, Field(description="Its place in the route, lowest first.")]
 SenderEmail = Annotated[
     str,
-    AfterValidator(_address),
+    AfterValidator(bare_address),
     Field(description="Sender of mail that names none; null: the workspace's.", max_length=320),
 ]
 SenderName = Annotated[
@@ -274,7 +264,7 @@ class ProviderTest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"to": "ann@example.com"}]})
 
-    to: Annotated[str, AfterValidator(_address)] | None = Field(
+    to: Annotated[str, AfterValidator(bare_address)] | None = Field(
         None, description="Null: the caller's own address, where a key calls the workspace's sender.", max_length=320
     )
     from_email: SenderEmail | None = Field(None, description="Null: the provider's sender, else the workspace's.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from janus_mail.content.addresses import InvalidAddress, parse_mailbox
+from janus_mail.content.addresses import bare_address
 from janus_mail.events.instants import zone_named
 from janus_mail.models.states import Role
 
@@ -16,20 +16,10 @@ MAX_RETENTION_DAYS = 36_500
 MAX_ALLOWED_SENDERS = 200
 
 
-def _address(text: str) -> str:
-    try:
-        mailbox = parse_mailbox(text)
-    except InvalidAddress as error:
-        raise ValueError(error.reason) from None
-    if mailbox.name:
-        raise ValueError("Only the address, without a name.")
-    return mailbox.address
-
-
 def _allowed(text: str) -> str:
     """An address or a domain, as `workspaces/senders.py` compares them."""
     entry = text.strip().removeprefix("@").lower()
-    return _address(entry) if "@" in entry else _address(f"postmaster@{entry}").rpartition("@")[2]
+    return bare_address(entry) if "@" in entry else bare_address(f"postmaster@{entry}").rpartition("@")[2]
 
 
 def _zone(text: str) -> str:
@@ -51,7 +41,7 @@ Name = Annotated[
 ]  # fmt: skip
 Email = Annotated[
     str,
-    AfterValidator(_address),
+    AfterValidator(bare_address),
     Field(title="Address", description="Who is invited.", max_length=320, examples=["noor@northwind.example"]),
 ]
 TimeZone = Annotated[
@@ -72,7 +62,7 @@ UsualLanguage = Annotated[
 ]  # fmt: skip
 FromEmail = Annotated[
     str,
-    AfterValidator(_address),
+    AfterValidator(bare_address),
     Field(
         title="Sender where nobody names one",
         description="One of those that are allowed; null: none.",
